@@ -1,0 +1,50 @@
+# pg_dump and restore keep every job, queue, schedule and grant, in both formats, and the queue works on afterwards.
+set -euo pipefail
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+sql() { psql -XqAt -v ON_ERROR_STOP=1 -d "$1" -c "$2"; }
+
+# contents DATABASE: one line a table or sequence, with a sum over all that is in it.
+contents() {
+    sql "$1" "SELECT format('SELECT %L, count(*), md5(string_agg(t::text, chr(10) ORDER BY t::text)) FROM %s t', oid::regclass, oid::regclass)
+              FROM pg_class WHERE relnamespace = 'chancy'::regnamespace AND relkind IN ('r', 'S') AND relpersistence = 'p' ORDER BY 1" |
+        while read -r query; do sql "$1" "$query" </dev/null; done
+}
+
+for database in dump_from dump_plain dump_custom; do dropdb --if-exists "$database" 2>/dev/null && createdb "$database"; done
+psql -XqAt -v ON_ERROR_STOP=1 -d dump_from >/dev/null <<'END'
+CREATE EXTENSION chancy;
+SELECT chancy.declare_queue('mail', concurrency => 3, rate_limit => 100, rate_limit_window => 60);
+SELECT chancy.declare_queue('paused');
+SELECT chancy.pause_queue('paused');
+SELECT chancy.push('send', kwargs => jsonb_build_object('n', n), queue => 'mail', priority => n % 3) FROM generate_series(1, 20) n;
+SELECT chancy.push('send', queue => 'mail', unique_key => 'key:' || n, max_attempts => 3) FROM generate_series(1, 20) n;
+SELECT chancy.push('later', queue => 'paused', scheduled_at => '2100-01-01', meta => '{"of": "dump"}', limits => '[{"key": "time", "value": 60}]');
+CREATE TEMP TABLE work AS SELECT row_number() OVER () AS n, id, started_at FROM chancy.fetch_jobs('mail', 'worker', 12);
+SELECT chancy.apply_updates('worker', (
+    SELECT jsonb_agg(jsonb_build_object('id', id, 'started_at', started_at,
+                                        'outcome', CASE n % 3 WHEN 0 THEN 'succeeded' WHEN 1 THEN 'failed' ELSE 'discarded' END)
+                     || CASE n % 3 WHEN 0 THEN '{"result": {"sent": true}}' ELSE '{"error": "no such \\ \"address\"\n"}' END::jsonb)
+    FROM work WHERE n <= 9));
+SELECT chancy.cancel_job(id) FROM chancy.get_live_job('key:20');
+INSERT INTO chancy.cron (unique_key, job, cron, last_run, next_run)
+    SELECT 'nightly', '{"f": "tidy", "q": "mail"}', '0 3 * * *', NULL, '2100-01-01' WHERE to_regclass('chancy.cron') IS NOT NULL;
+END
+
+pg_dump -d dump_from >"$folder/plain"
+psql -Xq -v ON_ERROR_STOP=1 -d dump_plain -f "$folder/plain" >/dev/null
+pg_dump -d dump_from -Fc -f "$folder/custom"
+pg_restore --exit-on-error -d dump_custom "$folder/custom"
+
+contents dump_from >"$folder/from"
+grep -q '^chancy.jobs|41|' "$folder/from" || { cat "$folder/from" && exit 1; }
+rc=0
+for format in plain custom; do
+    contents "dump_$format" >"$folder/to"
+    diff "$folder/from" "$folder/to" || { echo "the restored database differs: $format" && rc=1; }
+    # A key that lives is still met, and the next job comes.
+    sql "dump_$format" "SELECT 'duplicate created' FROM chancy.push_many('[{\"func\": \"send\", \"unique_key\": \"key:19\"}]') WHERE created"
+    [ "$(sql "dump_$format" "SELECT count(*) FROM chancy.fetch_jobs('mail', 'other', 1)")" = 1 ] ||
+        { echo "nothing to fetch after the restore: $format" && rc=1; }
+done
+exit $rc
