@@ -34,6 +34,8 @@ case $codename in
 esac
 export PG_MAJOR
 PGBIN=/usr/lib/postgresql/$PG_MAJOR/bin
+# Before Debian's wrappers, which take the newest version on the machine.
+export PATH=$PGBIN:$PATH
 
 # Every package that is needed, here and nowhere else: to build and test the extension, and for all the rest.
 server_packages="postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR g++ make"
@@ -76,8 +78,7 @@ install_extension() {
 
 build_client() {
     say "building client and tests"
-    [ -f "$BUILD/build.ninja" ] ||
-        cmake -S "$ROOT" -B "$BUILD" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPG_MAJOR="$PG_MAJOR" >/dev/null
+    cmake -S "$ROOT" -B "$BUILD" -G Ninja -DPG_MAJOR="$PG_MAJOR" >/dev/null
     cmake --build "$BUILD"
 }
 
