@@ -1,0 +1,101 @@
+#include "event.hpp"
+
+extern "C" {
+#include "utils/json.h"
+}
+
+namespace chancy {
+
+namespace {
+
+void send(const char *payload) {
+    Relation channels = table_open(table_oid("event_channels"), AccessShareLock);
+    TableScanDesc scan = table_beginscan(channels, SnapshotSelf, 0, nullptr);
+    TupleTableSlot *slot = table_slot_create(channels, nullptr);
+    while (table_scan_getnextslot(scan, ForwardScanDirection, slot)) {
+        bool null;
+        Async_Notify(to_cstring(view(slot_getattr(slot, 1, &null))), payload);
+    }
+    ExecDropSingleTupleTableSlot(slot);
+    table_endscan(scan);
+    table_close(channels, AccessShareLock);
+}
+
+void put_field(StringInfo json, const char *field, bytes value) {
+    appendStringInfo(json, ", \"%s\": ", field);
+    escape_json(json, to_cstring(value));
+}
+
+char *id_text(const pg_uuid_t &id) {
+    return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&id)));
+}
+
+// Is somebody waiting for this job now?
+bool is_watched(Relation watches, const pg_uuid_t &id) {
+    bool found = false;
+    ScanKeyData key;
+    ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(&id));
+    Oid index = get_relname_relid("watches_pkey", schema());
+    SysScanDesc scan = systable_beginscan(watches, index, OidIsValid(index), SnapshotSelf, 1, &key);
+    HeapTuple row = systable_getnext(scan);
+    if (HeapTupleIsValid(row)) {
+        bool null;
+        Datum until = heap_getattr(row, 2, RelationGetDescr(watches), &null);
+        found = DatumGetTimestampTz(until) > GetCurrentTimestamp();
+    }
+    systable_endscan(scan);
+    return found;
+}
+
+}  // namespace
+
+void emit(const char *type, const char *field, bytes value) {
+    StringInfoData json;
+    initStringInfo(&json);
+    appendStringInfo(&json, "{\"t\": \"%s\"", type);
+    put_field(&json, field, value);
+    appendStringInfoChar(&json, '}');
+    send(json.data);
+}
+
+void tell(std::span<change> changes) {
+    TimestampTz now = GetCurrentTimestamp();
+    bytes told{nullptr, 0};  // the queue that the last event was for
+    auto pushed = [&](bytes queue) {
+        if (told.data != nullptr && told == queue) return;
+        emit("queue.pushed", "q", queue);
+        told = queue;
+    };
+    Relation watches = nullptr;
+    bool looked = false;
+    for (change &c : changes) {
+        if (c.kind == change_kind::push) {
+            if (c.is == verdict::created && c.job->scheduled_at <= now) pushed(c.job->queue);
+            continue;
+        }
+        if (c.is != verdict::applied) continue;
+        if (c.after == state::pending && !(c.kind == change_kind::result && c.result->is == outcome::snoozed))
+            pushed(c.queue);
+        if (c.kind == change_kind::cancel) emit("job.cancelled", "j", view(id_text(c.id)));
+        if (is_live(c.after)) continue;
+        if (!looked) {
+            looked = true;  // mostly nobody waits: then the table has no pages, and looking costs nothing
+            watches = table_open(table_oid("watches"), AccessShareLock);
+            if (RelationGetNumberOfBlocks(watches) == 0) {
+                table_close(watches, AccessShareLock);
+                watches = nullptr;
+            }
+        }
+        if (watches == nullptr || !is_watched(watches, c.id)) continue;
+        StringInfoData json;
+        initStringInfo(&json);
+        appendStringInfoString(&json, "{\"t\": \"job.finished\"");
+        put_field(&json, "j", view(id_text(c.id)));
+        put_field(&json, "s", view(name(c.after)));
+        appendStringInfoChar(&json, '}');
+        send(json.data);
+    }
+    if (watches != nullptr) table_close(watches, AccessShareLock);
+}
+
+}  // namespace chancy

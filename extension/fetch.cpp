@@ -1,0 +1,205 @@
+// fetch: claim waiting jobs.
+//
+// The claim walks the fetch index itself, from the front, and updates each due row without waiting: no
+// planner, no sort of the backlog. Any foreign holder of a row makes it pass by, a duplicate push's
+// KEY SHARE too: so a waiting job runs only after those who pushed it again have committed.
+#include "fetch.hpp"
+
+#include "compat.hpp"
+#include "role.hpp"
+#include "rows.hpp"
+
+namespace chancy {
+
+void check_fetch(bytes queue, bytes worker, int32 up_to) {
+    place here{nullptr, 0, nullptr};
+    check_text(here.at("queue"), queue, max_queue);
+    check_text(here.at("worker_id"), worker, max_name);
+    if (up_to < 1 || up_to > max_batch)
+        refuse(here.at("up_to"), psprintf("must be from 1 to %d", max_batch), "Ask for what can start soon.");
+}
+
+namespace {
+
+struct queue_row {
+    bool open;          // declared, and active or past its resume_at
+    int32 limit, window;  // 0: no rate limit
+};
+
+// The queue as committed now, whatever the statement's snapshot; without locks.
+queue_row read_queue(bytes queue, TimestampTz now) {
+    constexpr int name = 1, state_column = 2, rate_limit = 9, rate_limit_window = 10, resume_at = 11;
+    queue_row row{};
+    Relation queues = table_open(table_oid("queues"), AccessShareLock);
+    ScanKeyData key;
+    ScanKeyEntryInitialize(&key, 0, name, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, text_datum(queue));
+    Oid index = get_relname_relid("queues_pkey", schema());
+    SysScanDesc scan = systable_beginscan(queues, index, OidIsValid(index), SnapshotSelf, 1, &key);
+    HeapTuple found = systable_getnext(scan);
+    if (HeapTupleIsValid(found)) {
+        TupleDesc desc = RelationGetDescr(queues);
+        bool null, no_time, no_limit, no_window;
+        bool active = view(heap_getattr(found, state_column, desc, &null)) == view("active");
+        TimestampTz resume = DatumGetTimestampTz(heap_getattr(found, resume_at, desc, &no_time));
+        int32 limit = DatumGetInt32(heap_getattr(found, rate_limit, desc, &no_limit));
+        int32 window = DatumGetInt32(heap_getattr(found, rate_limit_window, desc, &no_window));
+        row.open = active || (!no_time && resume <= now);
+        if (!no_limit && !no_window && limit > 0 && window > 0) {
+            row.limit = limit;
+            row.window = window;
+        }
+    }
+    systable_endscan(scan);
+    table_close(queues, AccessShareLock);
+    return row;
+}
+
+enum class claim : uint8 { done, held, lost };
+
+// Is the row in jobs.found held by lockers only? An updater's claim is somebody's, not passed by.
+bool only_locked(table &jobs) {
+    auto *found = reinterpret_cast<BufferHeapTupleTableSlot *>(jobs.found);
+    return HEAP_XMAX_IS_LOCKED_ONLY(found->base.tuple->t_data->t_infomask);
+}
+
+claim claim_row(table &jobs, const job_row &row, Datum worker) {
+    copy_row(jobs, jobs.found);
+    set_state(jobs, state::running);
+    set(jobs, jobs_taken_by, worker);
+    // Strictly rising per row, whatever the clock does: it is the fencing token.
+    set(jobs, jobs_started_at, TimestampTzGetDatum(std::max(GetCurrentTimestamp(), row.started_at + 1)));
+    switch (update(jobs, &jobs.found->tts_tid, false)) {
+        case TM_Ok:
+            return claim::done;
+        case TM_BeingModified:
+            break;
+        default:
+            return claim::lost;
+    }
+    // Our own transaction may be the holder (it pushed a duplicate before); a foreign one is passed by.
+    bool held = only_locked(jobs);
+    if (lock_row(jobs, &jobs.found->tts_tid, LockTupleExclusive, LockWaitSkip) != TM_Ok)
+        return held ? claim::held : claim::lost;
+    if (!is_waiting(read_job(jobs.held).is)) return claim::lost;
+    copy_row(jobs, jobs.held);
+    set_state(jobs, state::running);
+    set(jobs, jobs_taken_by, worker);
+    set(jobs, jobs_started_at, TimestampTzGetDatum(std::max(GetCurrentTimestamp(), read_job(jobs.held).started_at + 1)));
+    return update(jobs, &jobs.held->tts_tid, true) == TM_Ok ? claim::done : claim::lost;
+}
+
+void claim_due(table &jobs, bytes queue, bytes worker, int32 up_to, TimestampTz now, HeapTuple *into, int *count,
+               int *passed) {
+    Datum taken_by = text_datum(worker);
+    lookup waiting = begin_lookup(jobs, "jobs_fetch", F_TEXTEQ, C_COLLATION_OID, SnapshotSelf);
+    seek(waiting, text_datum(queue));
+    while (*count < up_to && index_getnext_slot(waiting.scan, ForwardScanDirection, jobs.found)) {
+        CHECK_FOR_INTERRUPTS();
+        job_row row = read_job(jobs.found);
+        if (!is_waiting(row.is) || row.scheduled_at > now || row.attempts >= row.max_attempts) continue;
+        switch (claim_row(jobs, row, taken_by)) {
+            case claim::done:
+                into[(*count)++] = ExecCopySlotHeapTuple(jobs.next);
+                break;
+            case claim::held:
+                (*passed)++;
+                break;
+            case claim::lost:
+                break;
+        }
+    }
+    end_lookup(waiting);
+}
+
+}  // namespace
+
+fetched fetch(table &jobs, bytes queue, bytes worker, int32 up_to) {
+    TimestampTz now = GetCurrentTimestamp();
+    queue_row settings = read_queue(queue, now);
+    if (!settings.open) return {};
+    HeapTuple *into = static_cast<HeapTuple *>(palloc(sizeof(HeapTuple) * up_to));
+    int count = 0, passed = 0;
+    if (settings.limit == 0) {
+        claim_due(jobs, queue, worker, up_to, now, into, &count, &passed);
+    } else {
+        with_table("queue_rate_limits", true, [&, queue, worker](table &counters) {
+            allowance a = take_counter(counters, queue, settings.limit, settings.window);
+            if (a.busy) passed = 1;  // look again soon
+            if (a.left == 0) return;
+            claim_due(jobs, queue, worker, std::min(up_to, a.left), now, into, &count, &passed);
+            if (count > 0) add_to_counter(counters, a, queue, count);
+        });
+    }
+    CommandCounterIncrement();
+    return {{into, static_cast<size_t>(count)}, passed};
+}
+
+namespace {
+
+void fetch_jobs(FunctionCallInfo fcinfo, const rows &out) {
+    check_given(fcinfo, 0, "queue");
+    check_given(fcinfo, 1, "worker_id");
+    check_given(fcinfo, 2, "up_to");
+    bytes queue = argument_text(fcinfo, 0), worker = argument_text(fcinfo, 1);
+    int32 up_to = PG_GETARG_INT32(2);
+    check_fetch(queue, worker, up_to);
+    check_queue(require(role_kind::worker), queue);
+    with_jobs([=](table &jobs) {
+        for (HeapTuple job : fetch(jobs, queue, worker, up_to).jobs) tuplestore_puttuple(out.store, job);
+    });
+}
+
+// Newest first by the primary key; what does not match is passed over.
+void list_jobs(FunctionCallInfo fcinfo, const rows &out) {
+    bytes queue = argument_text(fcinfo, 0), state = argument_text(fcinfo, 1), func = argument_text(fcinfo, 2);
+    check_given(fcinfo, 4, "up_to");
+    int32 up_to = PG_GETARG_INT32(4);
+    if (up_to < 1 || up_to > max_batch)
+        refuse({nullptr, 0, "up_to"}, psprintf("must be from 1 to %d", max_batch), "Give the size of a page.");
+    if (state.data != nullptr) parse_state(state, {nullptr, 0, "state"});
+    require(role_kind::admin);
+    Relation rel = table_open(table_oid("jobs"), AccessShareLock);
+    Oid index_oid = get_relname_relid("jobs_pkey", schema());
+    Relation index = index_open(index_oid, AccessShareLock);
+    ScanKeyData key;
+    int keys = 0;
+    if (!fcinfo->args[3].isnull)
+        ScanKeyEntryInitialize(&key, 0, ++keys, BTLessStrategyNumber, InvalidOid, InvalidOid, F_UUID_LT, PG_GETARG_DATUM(3));
+    IndexScanDesc scan = compat::begin_index_scan(rel, index, GetActiveSnapshot(), keys);
+    index_rescan(scan, &key, keys, nullptr, 0);
+    TupleTableSlot *slot = table_slot_create(rel, nullptr);
+    auto matches = [&](int column, bytes wanted) {
+        return wanted.data == nullptr || view(slot->tts_values[column - 1]) == wanted;
+    };
+    while (up_to > 0 && index_getnext_slot(scan, BackwardScanDirection, slot)) {
+        CHECK_FOR_INTERRUPTS();
+        slot_getallattrs(slot);
+        if (!matches(jobs_queue, queue) || !matches(jobs_state, state) || !matches(jobs_func, func)) continue;
+        tuplestore_puttupleslot(out.store, slot);
+        up_to--;
+    }
+    ExecDropSingleTupleTableSlot(slot);
+    index_endscan(scan);
+    index_close(index, AccessShareLock);
+    table_close(rel, AccessShareLock);
+}
+
+}  // namespace
+
+}  // namespace chancy
+
+extern "C" {
+
+CHANCY_FUNCTION(chancy_fetch_jobs) {
+    PreventCommandIfReadOnly("chancy.fetch_jobs()");
+    chancy::rows out = chancy::begin_rows(fcinfo);
+    chancy::with_memory("chancy fetch_jobs", [=] { chancy::fetch_jobs(fcinfo, out); });
+    return 0;
+}
+
+CHANCY_FUNCTION(chancy_list_jobs) {
+    chancy::rows out = chancy::begin_rows(fcinfo);
+    chancy::with_memory("chancy list_jobs", [=] { chancy::list_jobs(fcinfo, out); });
+    return 0;
+}
+}

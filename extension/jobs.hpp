@@ -1,0 +1,72 @@
+// The jobs table: its columns, and how a job's row changes state.
+#pragma once
+
+#include "error.hpp"
+#include "table.hpp"
+
+namespace chancy {
+
+// Column numbers as sql/tables.sql creates them.
+enum jobs_column : int {
+    jobs_id = 1,
+    jobs_queue,
+    jobs_func,
+    jobs_kwargs,
+    jobs_limits,
+    jobs_meta,
+    jobs_state,
+    jobs_priority,
+    jobs_attempts,
+    jobs_max_attempts,
+    jobs_taken_by,
+    jobs_created_at,
+    jobs_started_at,
+    jobs_completed_at,
+    jobs_scheduled_at,
+    jobs_unique_key,
+    jobs_errors,
+    jobs_recoveries,
+    jobs_result,
+};
+
+enum class state : uint8 { pending, running, retrying, succeeded, failed };
+
+const char *name(state s);
+// Refuses what is no state.
+state parse_state(bytes text, place where);
+
+inline bool is_live(state s) { return s != state::succeeded && s != state::failed; }
+inline bool is_waiting(state s) { return s == state::pending || s == state::retrying; }
+
+// What the queue's logic needs of a row; the texts point into the slot.
+struct job_row {
+    pg_uuid_t id;
+    bytes queue;
+    state is;
+    bytes key;  // data null without a key
+    int32 attempts, max_attempts;
+    bytes taken_by;
+    TimestampTz started_at;  // 0 when it never ran
+    TimestampTz scheduled_at;
+};
+
+job_row read_job(TupleTableSlot *slot);
+
+inline table open_jobs() { return open("jobs", false); }
+
+template <jumpable Body>
+auto with_jobs(Body body) {
+    return with_table("jobs", false, body);
+}
+
+lookup begin_id_lookup(table &jobs, Snapshot snapshot);
+
+// The newest version of the job that is committed or our own, into slot; false when there is none.
+bool find_job(table &jobs, lookup &by_id, const pg_uuid_t &id, TupleTableSlot *slot);
+
+// errors with {"attempt": attempt, "traceback": text} appended. A text over 64 KiB is clipped.
+Datum append_error(Datum errors, int32 attempt, bytes text);
+
+void set_state(table &jobs, state s);
+
+}  // namespace chancy

@@ -1,0 +1,78 @@
+// The slot of a key. Push looks first (rule 4): it probes the key with a dirty snapshot, as logical
+// replication does to find its rows, and waits only for an uncommitted entry into the slot. Whoever
+// is leaving it, uncommitted, counts as live: as if the push had come a moment earlier.
+#include "change.hpp"
+
+namespace chancy {
+
+namespace {
+// One scan at a time: the snapshot belongs to the scan, which keeps a pointer to it.
+SnapshotData dirty;
+}  // namespace
+
+lookup begin_key_lookup(table &jobs) {
+    InitDirtySnapshot(dirty);
+    return begin_lookup(jobs, "jobs_unique_key", F_TEXTEQ, C_COLLATION_OID, &dirty);
+}
+
+namespace {
+
+// Holds the version in jobs.found FOR KEY SHARE. False when it is not the newest one any more: then the
+// lock protects nothing (a lock on a replaced version succeeds), and the key must be probed again.
+bool share_row(table &jobs) {
+    TM_FailureData failure;
+    ItemPointerData tid = jobs.found->tts_tid;
+    TM_Result locked = table_tuple_lock(jobs.rel, &tid, SnapshotSelf, jobs.held, GetCurrentCommandId(true),
+                                        LockTupleKeyShare, LockWaitSkip, 0, &failure);
+    // A FOR UPDATE holder is about to delete it, or is a user's lock: live until that commits.
+    if (locked == TM_WouldBlock) return true;
+    if (locked != TM_Ok) return false;
+    auto *held = reinterpret_cast<BufferHeapTupleTableSlot *>(jobs.held);
+    LockBuffer(held->buffer, BUFFER_LOCK_SHARE);
+    ItemPointerData successor = held->base.tuple->t_data->t_ctid;
+    LockBuffer(held->buffer, BUFFER_LOCK_UNLOCK);
+    return ItemPointerEquals(&successor, &jobs.held->tts_tid);
+}
+
+}  // namespace
+
+key_state probe_key(table &jobs, lookup &by_key, bytes key, bool share) {
+    Datum datum = text_datum(key);
+    for (;;) {
+        CHECK_FOR_INTERRUPTS();
+        key_state seen{};
+        bool replaced = false;
+        seek(by_key, datum);
+        while (index_getnext_slot(by_key.scan, ForwardScanDirection, jobs.found)) {
+            if (TransactionIdIsValid(dirty.xmin)) {
+                // Uncommitted: somebody enters the slot, or it is the new version of a live row, whose
+                // old version the scan finds too.
+                seen.entering = dirty.xmin;
+                seen.token = dirty.speculativeToken;
+                seen.tid = jobs.found->tts_tid;
+                continue;
+            }
+            bool leaving = TransactionIdIsValid(dirty.xmax);
+            job_row row = read_job(jobs.found);
+            seen.live = true;
+            seen.id = row.id;
+            if (share && !leaving && is_waiting(row.is) && !is_ours(jobs.found)) replaced = !share_row(jobs);
+            break;
+        }
+        if (!replaced) return seen;
+    }
+}
+
+void wait_for_entry(table &jobs, lookup &by_key, const key_state &seen) {
+    // A scan keeps its page pinned, and VACUUM would wait for the pin as long as we wait here.
+    index_rescan(by_key.scan, &by_key.key, 1, nullptr, 0);
+    ExecClearTuple(jobs.found);
+    if (seen.token != 0) {
+        SpeculativeInsertionWait(seen.entering, seen.token);
+    } else {
+        ItemPointerData tid = seen.tid;
+        XactLockTableWait(seen.entering, jobs.rel, &tid, XLTW_InsertIndex);
+    }
+}
+
+}  // namespace chancy

@@ -1,0 +1,259 @@
+// push: bring jobs in.
+//
+// Input is checked whole before anything is written. A keyless job is inserted; a keyed one looks
+// first (key.cpp) and enters the slot of its key only when nobody is in it. Ids are Chancy's: 60 bits
+// of 100 ns ticks since 1970, then 7, the variant and 62 random bits, rising strictly in input order,
+// because fetch runs jobs of one priority in id order.
+#include "compat.hpp"
+#include "event.hpp"
+#include "role.hpp"
+#include "rows.hpp"
+
+namespace chancy {
+
+namespace {
+
+constexpr const char *push_keys =
+    "func, kwargs, queue, priority, max_attempts, scheduled_at, unique_key, limits, meta, on_conflict";
+// Microseconds from 1970 to PostgreSQL's 2000.
+constexpr int64 epoch_shift = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+
+// Ids for count jobs, strictly rising, also against those that this backend gave before.
+void make_ids(std::span<change> pushes) {
+    static int64 last_tick = 0;
+    int64 tick = std::max((GetCurrentTimestamp() + epoch_shift) * 10, last_tick + 1);
+    uint64 *random = static_cast<uint64 *>(palloc(sizeof(uint64) * pushes.size()));
+    if (!pg_strong_random(random, sizeof(uint64) * pushes.size()))
+        ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random ids"),
+                        errhint("The operating system's random source failed; try again.")));
+    for (size_t i = 0; i < pushes.size(); i++, tick++) {
+        uint64 high = pg_hton64(static_cast<uint64>(tick) << 4 | 7);
+        uint64 low = pg_hton64(random[i] >> 2 | UINT64CONST(2) << 62);
+        memcpy(pushes[i].id.data, &high, 8);
+        memcpy(pushes[i].id.data + 8, &low, 8);
+    }
+    last_tick = tick - 1;
+    pfree(random);
+}
+
+void check_job(const new_job &job, place where) {
+    check_text(where.at("func"), job.func, max_name);
+    check_text(where.at("queue"), job.queue, max_queue);
+    if (job.key.data != nullptr) check_text(where.at("unique_key"), job.key, max_name);
+    if (job.max_attempts < 1) refuse(where.at("max_attempts"), "must be at least 1", "1 means: run once, no retry.");
+    check_finite(where.at("scheduled_at"), job.scheduled_at);
+}
+
+void check_conflict_mode(bytes mode, place where) {
+    if (!(mode == view("keep"))) refuse(where, "is not a known mode", "Known: \"keep\", which leaves the live job as it is.");
+}
+
+// What a push that does not say otherwise has.
+struct defaults {
+    Jsonb *object, *array;
+    TimestampTz now;
+};
+
+Jsonb *parse(const char *json) { return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json))); }
+
+defaults make_defaults() { return {parse("{}"), parse("[]"), GetCurrentTransactionStartTimestamp()}; }
+
+void read_job_object(JsonbContainer *object, place where, const defaults &d, new_job *job) {
+    *job = {.func = {nullptr, 0}, .queue = view("default"), .key = {nullptr, 0}, .kwargs = d.object, .limits = d.array,
+            .meta = d.object, .priority = 0, .max_attempts = 1, .scheduled_at = d.now};
+    each_field(object, [&](bytes name, JsonbValue *value) {
+        bool given = value->type != jbvNull;
+        if (name == view("func")) {
+            if (given) job->func = json_text(value, where.at("func"));
+        } else if (name == view("kwargs")) {
+            if (given) job->kwargs = json_object(value, where.at("kwargs"));
+        } else if (name == view("queue")) {
+            if (given) job->queue = json_text(value, where.at("queue"));
+        } else if (name == view("priority")) {
+            if (given) job->priority = json_int(value, where.at("priority"), PG_INT32_MIN, PG_INT32_MAX);
+        } else if (name == view("max_attempts")) {
+            if (given) job->max_attempts = json_int(value, where.at("max_attempts"), 1, PG_INT32_MAX);
+        } else if (name == view("scheduled_at")) {
+            if (given) job->scheduled_at = json_time(value, where.at("scheduled_at"));
+        } else if (name == view("unique_key")) {
+            if (given) job->key = json_text(value, where.at("unique_key"));
+        } else if (name == view("limits")) {
+            if (given) check_limits(job->limits = json_array(value, where.at("limits")), where.at("limits"));
+        } else if (name == view("meta")) {
+            if (given) job->meta = json_object(value, where.at("meta"));
+        } else if (name == view("on_conflict")) {
+            if (given) check_conflict_mode(json_text(value, where.at("on_conflict")), where.at("on_conflict"));
+        } else {
+            refuse_field(where, name, push_keys);
+        }
+    });
+    if (job->func.data == nullptr) refuse(where.at("func"), "is missing", "Every job needs a func.");
+    check_job(*job, where);
+}
+
+// '[]', built once per backend.
+Jsonb *no_errors() {
+    static Jsonb *empty = nullptr;
+    if (empty == nullptr) {
+        MemoryContext outer = MemoryContextSwitchTo(TopMemoryContext);
+        Jsonb *built = parse("[]");
+        MemoryContextSwitchTo(outer);
+        empty = built;
+    }
+    return empty;
+}
+
+// Fills jobs.next with the new row.
+void fill_row(table &jobs, const change &c) {
+    const new_job &job = *c.job;
+    ExecClearTuple(jobs.next);
+    memset(jobs.next->tts_isnull, true, RelationGetDescr(jobs.rel)->natts);
+    set(jobs, jobs_id, UUIDPGetDatum(&c.id));
+    set(jobs, jobs_queue, text_datum(job.queue));
+    set(jobs, jobs_func, text_datum(job.func));
+    set(jobs, jobs_kwargs, JsonbPGetDatum(job.kwargs));
+    set(jobs, jobs_limits, JsonbPGetDatum(job.limits));
+    set(jobs, jobs_meta, JsonbPGetDatum(job.meta));
+    set_state(jobs, state::pending);
+    set(jobs, jobs_priority, Int32GetDatum(job.priority));
+    set(jobs, jobs_attempts, Int32GetDatum(0));
+    set(jobs, jobs_max_attempts, Int32GetDatum(job.max_attempts));
+    set(jobs, jobs_created_at, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+    set(jobs, jobs_scheduled_at, TimestampTzGetDatum(job.scheduled_at));
+    if (job.key.data != nullptr) set(jobs, jobs_unique_key, text_datum(job.key));
+    set(jobs, jobs_errors, JsonbPGetDatum(no_errors()));
+    set(jobs, jobs_recoveries, Int32GetDatum(0));
+}
+
+}  // namespace
+
+void insert_job(table &jobs, lookup &by_key, change &c) {
+    if (c.key.size == 0) {
+        fill_row(jobs, c);
+        insert(jobs);
+        c.is = verdict::created;
+        return;
+    }
+    for (;;) {
+        key_state seen = probe_key(jobs, by_key, c.key, true);
+        if (seen.live) {
+            c.is = verdict::duplicate;
+            c.id = seen.id;
+            return;
+        }
+        if (TransactionIdIsValid(seen.entering)) {
+            wait_for_entry(jobs, by_key, seen);
+            continue;
+        }
+        fill_row(jobs, c);
+        if (insert_speculatively(jobs)) {
+            c.is = verdict::created;
+            return;
+        }
+    }
+}
+
+namespace {
+
+// A column that the user added gets NULL, so one that needs a value cannot be honoured.
+void check_added_columns(table &jobs) {
+    TupleDesc desc = RelationGetDescr(jobs.rel);
+    for (int i = jobs_result; i < desc->natts; i++) {
+        Form_pg_attribute column = TupleDescAttr(desc, i);
+        if (!column->attisdropped && (column->atthasdef || column->attnotnull))
+            ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                            errmsg("chancy.jobs has the added column \"%s\", which push leaves NULL", NameStr(column->attname)),
+                            errhint("Drop its default and NOT NULL, or keep such data in a table of your own.")));
+    }
+}
+
+void push_all(std::span<change> pushes, std::span<new_job> jobs_given) {
+    permit may = require(role_kind::producer);
+    for (size_t i = 0; i < pushes.size(); i++) {
+        new_job &job = jobs_given[i];
+        check_queue(may, job.queue);
+        pushes[i] = {};
+        pushes[i].kind = change_kind::push;
+        pushes[i].order = i;
+        pushes[i].job = &job;
+        if (job.key.data != nullptr) pushes[i].key = job.key;
+    }
+    make_ids(pushes);
+    with_jobs([=](table &jobs) {
+        check_added_columns(jobs);
+        apply(jobs, pushes, waiting::allowed, permit{true, nullptr, 0});
+    });
+}
+
+template <typename T>
+std::span<T> make_span(int count) {
+    return {static_cast<T *>(palloc_extended(sizeof(T) * std::max(count, 1), MCXT_ALLOC_HUGE)), static_cast<size_t>(count)};
+}
+
+pg_uuid_t push_one(FunctionCallInfo fcinfo) {
+    static const char *const names[] = {"func",         "kwargs",     "queue",  "priority", "max_attempts",
+                                        "scheduled_at", "unique_key", "limits", "meta",     "on_conflict"};
+    for (int i = 0; i < 10; i++)
+        if (i != 6) check_given(fcinfo, i, names[i]);
+    place here{nullptr, 0, nullptr};
+    new_job job{.func = argument_text(fcinfo, 0), .queue = argument_text(fcinfo, 2), .key = argument_text(fcinfo, 6),
+                .kwargs = PG_GETARG_JSONB_P(1), .limits = PG_GETARG_JSONB_P(7), .meta = PG_GETARG_JSONB_P(8),
+                .priority = PG_GETARG_INT32(3), .max_attempts = PG_GETARG_INT32(4), .scheduled_at = PG_GETARG_TIMESTAMPTZ(5)};
+    check_object(job.kwargs, here.at("kwargs"));
+    check_object(job.meta, here.at("meta"));
+    check_limits(job.limits, here.at("limits"));
+    check_conflict_mode(argument_text(fcinfo, 9), here.at("on_conflict"));
+    check_job(job, here);
+    change push;
+    push_all({&push, 1}, {&job, 1});
+    return push.id;
+}
+
+void push_many(Jsonb *batch, const rows &out) {
+    int count = batch_size(batch, "jobs");
+    std::span<new_job> given = make_span<new_job>(count);
+    std::span<change> pushes = make_span<change>(count);
+    defaults d = make_defaults();
+    each_object(batch, "jobs", [&](int i, JsonbContainer *object) {
+        read_job_object(object, {"jobs", i, nullptr}, d, &given[i]);
+    });
+    push_all(pushes, given);
+    for (int i = 0; i < count; i++) {
+        Datum values[] = {Int32GetDatum(i + 1), UUIDPGetDatum(&pushes[i].id),
+                          BoolGetDatum(pushes[i].is == verdict::created)};
+        bool nulls[] = {false, false, false};
+        out.put(values, nulls);
+    }
+}
+
+}  // namespace
+
+}  // namespace chancy
+
+extern "C" {
+
+CHANCY_FUNCTION(chancy_push) {
+    PreventCommandIfReadOnly("chancy.push()");
+    pg_uuid_t *id = static_cast<pg_uuid_t *>(palloc(sizeof(pg_uuid_t)));
+    *id = chancy::with_memory("chancy push", [=] { return chancy::push_one(fcinfo); });
+    PG_RETURN_UUID_P(id);
+}
+
+CHANCY_FUNCTION(chancy_push_many) {
+    PreventCommandIfReadOnly("chancy.push_many()");
+    chancy::check_given(fcinfo, 0, "jobs");
+    chancy::rows out = chancy::begin_rows(fcinfo);
+    chancy::with_memory("chancy push_many", [=] { chancy::push_many(PG_GETARG_JSONB_P(0), out); });
+    return 0;
+}
+
+CHANCY_FUNCTION(chancy_id_time) {
+    pg_uuid_t *id = PG_GETARG_UUID_P(0);
+    uint64 high;
+    memcpy(&high, id->data, 8);
+    high = pg_ntoh64(high);
+    // Chancy's ticks fit 56 bits until 2198; an RFC 9562 id has its version elsewhere.
+    if ((high & 15) != 7 || (high >> 60) != 0 || (id->data[8] >> 6) != 2) PG_RETURN_NULL();
+    PG_RETURN_TIMESTAMPTZ(static_cast<TimestampTz>((high >> 4) / 10) - chancy::epoch_shift);
+}
+}

@@ -1,0 +1,176 @@
+// queue: declare, pause, resume and delete queues.
+//
+// queues is read on the hot path without locks, so a change holds for the fetch after its commit.
+#include "event.hpp"
+#include "role.hpp"
+#include "statement.hpp"
+
+namespace chancy {
+
+namespace {
+
+constexpr place here{nullptr, 0, nullptr};
+
+bytes check_name(FunctionCallInfo fcinfo) {
+    check_given(fcinfo, 0, "name");
+    bytes queue = argument_text(fcinfo, 0);
+    check_text(here.at("name"), queue, max_queue);
+    return queue;
+}
+
+// An admin of all queues: settings are not per-queue rights.
+void require_admin() { require(role_kind::admin); }
+
+enum declare_argument : int {
+    arg_name, arg_state, arg_concurrency, arg_tags, arg_executor, arg_executor_options, arg_polling_interval,
+    arg_rate_limit, arg_rate_limit_window, arg_resume_at, arg_eager_polling, arg_upsert
+};
+
+void check_at_least_one(FunctionCallInfo fcinfo, int n, const char *name) {
+    if (!fcinfo->args[n].isnull && PG_GETARG_INT32(n) < 1)
+        refuse(here.at(name), "must be at least 1", "NULL means: not set.");
+}
+
+void check_declaration(FunctionCallInfo fcinfo) {
+    check_given(fcinfo, arg_state, "state");
+    check_given(fcinfo, arg_tags, "tags");
+    check_given(fcinfo, arg_executor, "executor");
+    check_given(fcinfo, arg_executor_options, "executor_options");
+    check_given(fcinfo, arg_eager_polling, "eager_polling");
+    check_given(fcinfo, arg_upsert, "upsert");
+    bytes state = argument_text(fcinfo, arg_state);
+    if (!(state == view("active")) && !(state == view("paused")))
+        refuse(here.at("state"), "is not a known state", "Known: \"active\" and \"paused\".");
+    check_text(here.at("executor"), argument_text(fcinfo, arg_executor), max_name);
+    check_object(PG_GETARG_JSONB_P(arg_executor_options), here.at("executor_options"));
+    check_at_least_one(fcinfo, arg_concurrency, "concurrency");
+    check_at_least_one(fcinfo, arg_polling_interval, "polling_interval");
+    check_at_least_one(fcinfo, arg_rate_limit, "rate_limit");
+    check_at_least_one(fcinfo, arg_rate_limit_window, "rate_limit_window");
+    if (fcinfo->args[arg_rate_limit].isnull != fcinfo->args[arg_rate_limit_window].isnull)
+        refuse(here.at("rate_limit"), "and rate_limit_window go together",
+               "Give both: at most rate_limit jobs in each rate_limit_window seconds.");
+    if (!fcinfo->args[arg_resume_at].isnull)
+        check_finite(here.at("resume_at"), PG_GETARG_TIMESTAMPTZ(arg_resume_at));
+    if (array_contains_nulls(PG_GETARG_ARRAYTYPE_P(arg_tags)))
+        refuse(here.at("tags"), "must not contain NULL", "Tags are regular expressions; '{}' means no worker.");
+}
+
+// Returns the queue's row as a datum in the caller's memory.
+Datum declare_queue(FunctionCallInfo fcinfo) {
+    bytes queue = check_name(fcinfo);
+    check_declaration(fcinfo);
+    require_admin();
+    static const Oid types[] = {TEXTOID, TEXTOID, INT4OID, TEXTARRAYOID, TEXTOID, JSONBOID,
+                                INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID, BOOLOID};
+    parameter parameters[12];
+    for (int i = 0; i < 12; i++) parameters[i] = given(fcinfo, i, types[i]);
+    MemoryContext caller = CurrentMemoryContext;
+    Datum row = 0;
+    // Without upsert an existing row is read, not locked: DO UPDATE WHERE false would lock it.
+    run_as_owner(
+        "WITH written AS ("
+        "  INSERT INTO chancy.queues AS q (name, state, concurrency, tags, executor, executor_options,"
+        "    polling_interval, rate_limit, rate_limit_window, resume_at, eager_polling)"
+        "  SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11"
+        "  WHERE $12 OR NOT EXISTS (SELECT FROM chancy.queues e WHERE e.name OPERATOR(pg_catalog.=) $1)"
+        "  ON CONFLICT (name) DO UPDATE SET state = EXCLUDED.state, concurrency = EXCLUDED.concurrency,"
+        "    tags = EXCLUDED.tags, executor = EXCLUDED.executor, executor_options = EXCLUDED.executor_options,"
+        "    polling_interval = EXCLUDED.polling_interval, rate_limit = EXCLUDED.rate_limit,"
+        "    rate_limit_window = EXCLUDED.rate_limit_window, resume_at = EXCLUDED.resume_at,"
+        "    eager_polling = EXCLUDED.eager_polling WHERE $12"
+        "  RETURNING q.*)"
+        "SELECT * FROM written UNION ALL"
+        " SELECT * FROM chancy.queues q WHERE q.name OPERATOR(pg_catalog.=) $1 AND NOT EXISTS (SELECT FROM written)",
+        parameters, [&, caller](HeapTuple tuple, TupleDesc) {
+            MemoryContext inner = MemoryContextSwitchTo(caller);
+            TupleDesc desc = lookup_rowtype_tupdesc(get_rel_type_id(table_oid("queues")), -1);
+            row = heap_copy_tuple_as_datum(tuple, desc);
+            ReleaseTupleDesc(desc);
+            MemoryContextSwitchTo(inner);
+        });
+    // Another transaction has declared it since the statement's snapshot: say so, rather than return nothing.
+    if (row == 0)
+        ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                        errmsg("queue \"%s\" was declared by another transaction meanwhile", to_cstring(queue)),
+                        errhint("Retry the transaction.")));
+    emit("queue.declared", "q", queue);
+    return row;
+}
+
+// True when the queue exists.
+bool set_queue_state(FunctionCallInfo fcinfo, const char *state, parameter resume_at, const char *event) {
+    bytes queue = check_name(fcinfo);
+    require_admin();
+    parameter parameters[] = {given(fcinfo, 0, TEXTOID), {TEXTOID, text_datum(view(state)), false}, resume_at};
+    uint64 changed = run_as_owner(
+        "UPDATE chancy.queues q SET state = $2, resume_at = $3 WHERE q.name OPERATOR(pg_catalog.=) $1", parameters);
+    if (changed > 0) emit(event, "q", queue);
+    return changed > 0;
+}
+
+bool pause_queue(FunctionCallInfo fcinfo) {
+    if (!fcinfo->args[1].isnull) check_finite(here.at("resume_at"), PG_GETARG_TIMESTAMPTZ(1));
+    return set_queue_state(fcinfo, "paused", given(fcinfo, 1, TIMESTAMPTZOID), "queue.paused");
+}
+
+bool resume_queue(FunctionCallInfo fcinfo) {
+    return set_queue_state(fcinfo, "active", {TIMESTAMPTZOID, 0, true}, "queue.resumed");
+}
+
+[[noreturn]] void refuse_in_use(bytes queue, const char *what) {
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("queue \"%s\" is in use: %s", to_cstring(queue), what),
+                    errhint("Pause it, let its jobs end or cancel them, and try again.")));
+    pg_unreachable();
+}
+
+bool delete_queue(FunctionCallInfo fcinfo) {
+    bytes queue = check_name(fcinfo);
+    check_given(fcinfo, 1, "purge_jobs");
+    require_admin();
+    parameter parameters[] = {given(fcinfo, 0, TEXTOID)};
+    auto exists = [&](const char *sql) { return run_as_owner(sql, parameters) > 0; };
+    const char *running =
+        "SELECT FROM chancy.jobs j WHERE j.state OPERATOR(pg_catalog.=) 'running' "
+        "AND j.queue OPERATOR(pg_catalog.=) $1 LIMIT 1";
+    if (exists(running)) refuse_in_use(queue, "one of its jobs runs");
+    uint64 deleted = run_as_owner("DELETE FROM chancy.queues q WHERE q.name OPERATOR(pg_catalog.=) $1", parameters);
+    if (deleted > 0) emit("queue.deleted", "q", queue);
+    if (!PG_GETARG_BOOL(1)) return deleted > 0;
+    // SKIP LOCKED: deleting never waits, so it meets nobody's lock order. What is left is held.
+    run_as_owner(
+        "DELETE FROM chancy.jobs d USING (SELECT j.id FROM chancy.jobs j WHERE j.queue OPERATOR(pg_catalog.=) $1"
+        " AND j.state OPERATOR(pg_catalog.<>) 'running' FOR UPDATE SKIP LOCKED) AS free"
+        " WHERE d.id OPERATOR(pg_catalog.=) free.id",
+        parameters);
+    if (exists("SELECT FROM chancy.jobs j WHERE j.queue OPERATOR(pg_catalog.=) $1 LIMIT 1"))
+        refuse_in_use(queue, "one of its jobs is held by another transaction");
+    return deleted > 0;
+}
+
+}  // namespace
+
+}  // namespace chancy
+
+extern "C" {
+
+CHANCY_FUNCTION(chancy_declare_queue) {
+    PreventCommandIfReadOnly("chancy.declare_queue()");
+    PG_RETURN_DATUM(chancy::declare_queue(fcinfo));
+}
+
+CHANCY_FUNCTION(chancy_pause_queue) {
+    PreventCommandIfReadOnly("chancy.pause_queue()");
+    PG_RETURN_BOOL(chancy::pause_queue(fcinfo));
+}
+
+CHANCY_FUNCTION(chancy_resume_queue) {
+    PreventCommandIfReadOnly("chancy.resume_queue()");
+    PG_RETURN_BOOL(chancy::resume_queue(fcinfo));
+}
+
+CHANCY_FUNCTION(chancy_delete_queue) {
+    PreventCommandIfReadOnly("chancy.delete_queue()");
+    PG_RETURN_BOOL(chancy::delete_queue(fcinfo));
+}
+}

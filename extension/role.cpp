@@ -1,0 +1,153 @@
+// role: who may do what. Roles are the user's own: nothing here creates one.
+//
+// The grant functions run with the rights of whoever calls them (the GRANTs are theirs); the calls
+// that the roles then make check their queues against chancy.grants.
+#include "role.hpp"
+
+#include "error.hpp"
+#include "statement.hpp"
+
+namespace chancy {
+
+namespace {
+
+enum grant_column : int { grant_role = 1, grant_kind, grant_queues };
+
+constexpr const char *kind_names[] = {"producer", "worker", "admin"};
+
+void add_queues(permit &may, Datum array) {
+    Datum *elements;
+    bool *nulls;
+    int count;
+    deconstruct_array(DatumGetArrayTypePCopy(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+    bytes *all = static_cast<bytes *>(palloc(sizeof(bytes) * (may.count + count + 1)));
+    std::copy(may.queues, may.queues + may.count, all);
+    for (int i = 0; i < count; i++)
+        if (!nulls[i]) all[may.count++] = view(elements[i]);
+    may.queues = all;
+}
+
+}  // namespace
+
+permit require(role_kind kind) {
+    Oid user = GetUserId();
+    if (has_privs_of_role(user, owner())) return {true, nullptr, 0};
+    permit may{};
+    bool member = false;
+    Relation grants = table_open(table_oid("grants"), AccessShareLock);
+    TableScanDesc scan = table_beginscan(grants, SnapshotSelf, 0, nullptr);
+    TupleTableSlot *slot = table_slot_create(grants, nullptr);
+    while (!may.all && table_scan_getnextslot(scan, ForwardScanDirection, slot)) {
+        bool null;
+        bytes granted = view(slot_getattr(slot, grant_kind, &null));
+        if (!(granted == view(kind_names[static_cast<int>(kind)])) && !(granted == view("admin"))) continue;
+        Oid role = DatumGetObjectId(slot_getattr(slot, grant_role, &null));
+        if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)) || !has_privs_of_role(user, role)) continue;
+        member = true;
+        Datum queues = slot_getattr(slot, grant_queues, &null);
+        if (null)
+            may.all = true;
+        else
+            add_queues(may, queues);
+    }
+    ExecDropSingleTupleTableSlot(slot);
+    table_endscan(scan);
+    table_close(grants, AccessShareLock);
+    if (!member)
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("role \"%s\" is no %s of chancy", GetUserNameFromId(user, false), kind_names[static_cast<int>(kind)]),
+                        errhint("The extension's owner can run: SELECT chancy.grant_%s('%s').",
+                                kind_names[static_cast<int>(kind)], GetUserNameFromId(user, false))));
+    return may;
+}
+
+void check_queue(const permit &may, bytes queue) {
+    if (may.all) return;
+    for (int i = 0; i < may.count; i++)
+        if (may.queues[i] == queue) return;
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                    errmsg("role \"%s\" may not use queue \"%s\"", GetUserNameFromId(GetUserId(), false), to_cstring(queue)),
+                    errhint("The grant functions list a role's queues; NULL means all.")));
+}
+
+namespace {
+
+// The functions of each kind, by signature. An admin has all functions.
+constexpr const char *producer_functions =
+    "chancy.push(text, jsonb, text, integer, integer, timestamptz, text, jsonb, jsonb, text), "
+    "chancy.push_many(jsonb), chancy.id_time(uuid)";
+constexpr const char *worker_functions =
+    "chancy.fetch_jobs(text, text, integer), chancy.apply_updates(text, jsonb, text), "
+    "chancy.exchange(text, jsonb, text, integer, text), chancy.running_jobs(text), "
+    "chancy.heartbeat(text, text[], text[], interval), chancy.retire_worker(text), chancy.list_queues(), "
+    "chancy.event_channel(), chancy.id_time(uuid)";
+
+void execute(const char *sql, std::span<const parameter> parameters = {}) {
+    Oid types[4];
+    Datum values[4];
+    char nulls[4] = {};
+    for (size_t i = 0; i < parameters.size(); i++) {
+        types[i] = parameters[i].type;
+        values[i] = parameters[i].value;
+        nulls[i] = parameters[i].null ? 'n' : ' ';
+    }
+    int code = SPI_execute_with_args(sql, parameters.size(), types, values, nulls, false, 0);
+    if (code < 0) elog(ERROR, "SPI: %s", SPI_result_code_string(code));
+}
+
+void grant(FunctionCallInfo fcinfo, role_kind kind) {
+    check_given(fcinfo, 0, "role");
+    Oid role = PG_GETARG_OID(0);
+    if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("role with OID %u does not exist", role),
+                        errhint("CREATE ROLE first: chancy creates none.")));
+    if (!has_privs_of_role(GetUserId(), owner()))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("only the extension's owner can grant its use"),
+                        errhint("SET ROLE \"%s\".", GetUserNameFromId(owner(), false))));
+    bool all_queues = kind == role_kind::admin || fcinfo->args[1].isnull;
+    if (!all_queues && array_contains_nulls(PG_GETARG_ARRAYTYPE_P(1)))
+        refuse({nullptr, 0, "queues"}, "must not contain NULL", "Leave queues out to grant all.");
+    const char *name = quote_identifier(GetUserNameFromId(role, false));
+    parameter parameters[] = {{REGROLEOID, ObjectIdGetDatum(role), false},
+                              {TEXTOID, text_datum(view(kind_names[static_cast<int>(kind)])), false},
+                              {TEXTARRAYOID, all_queues ? 0 : PG_GETARG_DATUM(1), all_queues}};
+    with_spi([=] {
+        execute(
+            "INSERT INTO chancy.grants (role, kind, queues) VALUES ($1, $2, $3)"
+            " ON CONFLICT (role, kind) DO UPDATE SET queues = EXCLUDED.queues",
+            parameters);
+        execute(psprintf("GRANT USAGE ON SCHEMA chancy TO %s", name));
+        if (kind == role_kind::admin) {
+            execute(psprintf("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA chancy TO %s", name));
+            execute(psprintf("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA chancy TO %s", name));
+            execute(psprintf("GRANT USAGE ON ALL SEQUENCES IN SCHEMA chancy TO %s", name));
+            // Giving rights away stays with the owner.
+            execute(psprintf("REVOKE ALL ON chancy.grants FROM %s", name));
+        } else {
+            execute(psprintf("GRANT EXECUTE ON FUNCTION %s TO %s",
+                             kind == role_kind::producer ? producer_functions : worker_functions, name));
+        }
+    });
+}
+
+}  // namespace
+
+}  // namespace chancy
+
+extern "C" {
+
+CHANCY_FUNCTION(chancy_grant_producer) {
+    chancy::grant(fcinfo, chancy::role_kind::producer);
+    PG_RETURN_VOID();
+}
+
+CHANCY_FUNCTION(chancy_grant_worker) {
+    chancy::grant(fcinfo, chancy::role_kind::worker);
+    PG_RETURN_VOID();
+}
+
+CHANCY_FUNCTION(chancy_grant_admin) {
+    chancy::grant(fcinfo, chancy::role_kind::admin);
+    PG_RETURN_VOID();
+}
+}

@@ -1,0 +1,209 @@
+#include "table.hpp"
+
+#include "compat.hpp"
+
+namespace chancy {
+
+Oid schema() { return get_namespace_oid("chancy", false); }
+
+Oid table_oid(const char *name) {
+    Oid oid = get_relname_relid(name, schema());
+    if (!OidIsValid(oid))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table chancy.%s does not exist", name),
+                        errhint("Run CREATE EXTENSION chancy.")));
+    return oid;
+}
+
+Oid owner() {
+    HeapTuple row = SearchSysCache1(RELOID, ObjectIdGetDatum(table_oid("jobs")));
+    if (!HeapTupleIsValid(row)) elog(ERROR, "cache lookup failed for chancy.jobs");
+    Oid oid = reinterpret_cast<Form_pg_class>(GETSTRUCT(row))->relowner;
+    ReleaseSysCache(row);
+    return oid;
+}
+
+namespace {
+
+[[noreturn]] void refuse_table(Relation rel, const char *what, const char *name, const char *hint) {
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("chancy.%s has %s \"%s\", which direct writes cannot honour",
+                           RelationGetRelationName(rel), what, name),
+                    errhint("%s", hint)));
+    pg_unreachable();
+}
+
+// Our own guard against stale results of Python workers is for Python's statements, not for us.
+constexpr const char *own_trigger = "chancy_guard";
+
+void check_honourable(Relation rel) {
+    if (rel->trigdesc != nullptr)
+        for (int i = 0; i < rel->trigdesc->numtriggers; i++) {
+            Trigger *trigger = &rel->trigdesc->triggers[i];
+            // Of a foreign key that points here only a changed or deleted key matters, and we do neither.
+            if (trigger->tgenabled == TRIGGER_DISABLED || strcmp(trigger->tgname, own_trigger) == 0) continue;
+            if (trigger->tgisinternal && trigger->tgfoid != F_RI_FKEY_CHECK_INS && trigger->tgfoid != F_RI_FKEY_CHECK_UPD)
+                continue;
+            if (!TRIGGER_FOR_INSERT(trigger->tgtype) && !TRIGGER_FOR_UPDATE(trigger->tgtype)) continue;
+            refuse_table(rel, "the trigger", trigger->tgname, "Drop or disable it; LISTEN to chancy's events instead.");
+        }
+    if (rel->rd_rel->relforcerowsecurity)
+        refuse_table(rel, "forced row security on", RelationGetRelationName(rel), "ALTER TABLE … NO FORCE ROW LEVEL SECURITY.");
+    TupleDesc desc = RelationGetDescr(rel);
+    if (desc->constr != nullptr && desc->constr->has_generated_stored)
+        refuse_table(rel, "a generated column on", RelationGetRelationName(rel), "Drop it, or use a view.");
+}
+
+void prepare_row(table &t) {
+    ExecStoreVirtualTuple(t.next);
+    TupleConstr *constr = RelationGetDescr(t.rel)->constr;
+    if (constr != nullptr && constr->num_check > 0) ExecConstraints(t.rri, t.next, t.estate);
+}
+
+}  // namespace
+
+table open(const char *name, bool primary_key) {
+    table t{};
+    t.rel = table_open(table_oid(name), RowExclusiveLock);
+    check_honourable(t.rel);
+    t.estate = CreateExecutorState();
+    MemoryContext outer = MemoryContextSwitchTo(t.estate->es_query_cxt);
+    t.rri = makeNode(ResultRelInfo);
+    InitResultRelInfo(t.rri, t.rel, 0, nullptr, 0);
+    ExecOpenIndices(t.rri, true);
+    for (int i = 0; i < t.rri->ri_NumIndices; i++) {
+        Form_pg_index index = t.rri->ri_IndexRelationDescs[i]->rd_index;
+        // Invalid ones too: the twin that REINDEX CONCURRENTLY builds raises 23505 otherwise.
+        if (index->indisunique && (primary_key || !index->indisprimary))
+            t.arbiters = lappend_oid(t.arbiters, index->indexrelid);
+    }
+    t.next = MakeSingleTupleTableSlot(RelationGetDescr(t.rel), &TTSOpsVirtual);
+    t.found = table_slot_create(t.rel, nullptr);
+    t.held = table_slot_create(t.rel, nullptr);
+    t.copy = MakeSingleTupleTableSlot(RelationGetDescr(t.rel), &TTSOpsHeapTuple);
+    MemoryContextSwitchTo(outer);
+    return t;
+}
+
+void close(table &t) {
+    ExecDropSingleTupleTableSlot(t.copy);
+    ExecDropSingleTupleTableSlot(t.held);
+    ExecDropSingleTupleTableSlot(t.found);
+    ExecDropSingleTupleTableSlot(t.next);
+    ExecCloseIndices(t.rri);
+    FreeExecutorState(t.estate);
+    table_close(t.rel, NoLock);
+}
+
+Relation table::index(const char *name) const {
+    for (int i = 0; i < rri->ri_NumIndices; i++) {
+        Relation index = rri->ri_IndexRelationDescs[i];
+        if (index->rd_index->indisvalid && strcmp(RelationGetRelationName(index), name) == 0) return index;
+    }
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("index chancy.%s is missing or invalid", name),
+                    errhint("REINDEX it, or create it again as the extension's script does.")));
+    pg_unreachable();
+}
+
+lookup begin_lookup(table &t, const char *index, Oid equality, Oid collation, Snapshot snapshot) {
+    lookup l{};
+    l.scan = compat::begin_index_scan(t.rel, t.index(index), snapshot, 1);
+    ScanKeyEntryInitialize(&l.key, 0, 1, BTEqualStrategyNumber, InvalidOid, collation, equality, 0);
+    return l;
+}
+
+void seek(lookup &l, Datum value) {
+    l.key.sk_argument = value;
+    index_rescan(l.scan, &l.key, 1, nullptr, 0);
+}
+
+void copy_row(table &t, TupleTableSlot *from) {
+    slot_getallattrs(from);
+    ExecClearTuple(t.next);
+    int columns = RelationGetDescr(t.rel)->natts;
+    memcpy(t.next->tts_values, from->tts_values, columns * sizeof(Datum));
+    memcpy(t.next->tts_isnull, from->tts_isnull, columns * sizeof(bool));
+}
+
+void insert(table &t) {
+    prepare_row(t);
+    table_tuple_insert(t.rel, t.next, GetCurrentCommandId(true), 0, nullptr);
+    compat::insert_index_entries(t.rri, t.next, t.estate, false, false, nullptr, NIL);
+    ResetPerTupleExprContext(t.estate);
+}
+
+bool insert_speculatively(table &t) {
+    prepare_row(t);
+    TransactionId xid = GetCurrentTransactionId();
+    uint32 token = SpeculativeInsertionLockAcquire(xid);
+    table_tuple_insert_speculative(t.rel, t.next, GetCurrentCommandId(true), 0, nullptr, token);
+    bool conflict = false;
+    compat::insert_index_entries(t.rri, t.next, t.estate, false, true, &conflict, t.arbiters);
+    table_tuple_complete_speculative(t.rel, t.next, token, !conflict);
+    SpeculativeInsertionLockRelease(xid);
+    ResetPerTupleExprContext(t.estate);
+    return !conflict;
+}
+
+TM_Result update(table &t, ItemPointer tid, bool wait) {
+    prepare_row(t);
+    TM_FailureData failure;
+    bool indexes = false;
+    TM_Result result = compat::update_tuple(t.rel, tid, t.next, GetCurrentCommandId(true), wait, &failure, &indexes);
+    if (result == TM_Ok && indexes)
+        compat::insert_index_entries(t.rri, t.next, t.estate, true, false, nullptr, NIL);
+    ResetPerTupleExprContext(t.estate);
+    return result;
+}
+
+bool update_speculatively(table &t, ItemPointer tid) {
+    // An update has no speculative form, so a subtransaction takes it back. PG_TRY only to roll it
+    // back before the error goes on: a connection must not be left inside it.
+    MemoryContext context = CurrentMemoryContext;
+    ResourceOwner resources = CurrentResourceOwner;
+    volatile bool written = false;
+    BeginInternalSubTransaction(nullptr);
+    MemoryContextSwitchTo(context);
+    PG_TRY();
+    {
+        prepare_row(t);
+        TM_FailureData failure;
+        bool indexes = false, conflict = false;
+        TM_Result result =
+            compat::update_tuple(t.rel, tid, t.next, GetCurrentCommandId(true), true, &failure, &indexes);
+        if (result != TM_Ok) elog(ERROR, "a locked row of chancy.%s changed (%d)", RelationGetRelationName(t.rel), result);
+        compat::insert_index_entries(t.rri, t.next, t.estate, true, true, &conflict, t.arbiters);
+        written = !conflict;
+        ResetPerTupleExprContext(t.estate);
+    }
+    PG_CATCH();
+    {
+        RollbackAndReleaseCurrentSubTransaction();
+        MemoryContextSwitchTo(context);
+        CurrentResourceOwner = resources;
+        PG_RE_THROW();
+    }
+    PG_END_TRY();
+    if (written)
+        ReleaseCurrentSubTransaction();
+    else
+        RollbackAndReleaseCurrentSubTransaction();
+    MemoryContextSwitchTo(context);
+    CurrentResourceOwner = resources;
+    return written;
+}
+
+TM_Result lock_row(table &t, ItemPointer tid, LockTupleMode mode, LockWaitPolicy policy) {
+    TM_FailureData failure;
+    ItemPointerData copy = *tid;  // the call writes the newest version's place into it
+    return table_tuple_lock(t.rel, &copy, SnapshotSelf, t.held, GetCurrentCommandId(true), mode, policy,
+                            TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+}
+
+bool is_ours(TupleTableSlot *slot) {
+    bool null;
+    Datum xmin = slot_getsysattr(slot, MinTransactionIdAttributeNumber, &null);
+    return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+}
+
+}  // namespace chancy

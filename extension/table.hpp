@@ -1,0 +1,93 @@
+// A table of ours, open for direct reads and writes: no SPI, no planner, no executor node.
+//
+// Direct heap calls bypass triggers, constraints, row security and generated columns, so open()
+// refuses (55000) a table on which somebody has put what it could not honour.
+#pragma once
+
+#include "scope.hpp"
+#include "value.hpp"
+
+namespace chancy {
+
+// The namespace of the extension.
+Oid schema();
+// The oid of one of our tables.
+Oid table_oid(const char *name);
+
+struct table {
+    Relation rel;
+    EState *estate;
+    ResultRelInfo *rri;
+    List *arbiters;         // unique indexes that stand for a key: a speculative insert checks them all
+    TupleTableSlot *next;   // virtual: the row being written
+    TupleTableSlot *found;  // what a scan found
+    TupleTableSlot *held;   // what a lock returned
+    TupleTableSlot *copy;   // a copied row, to read its columns
+
+    // The valid index of this name; 55000 when somebody dropped it.
+    Relation index(const char *name) const;
+};
+
+// primary_key: the primary key is an arbiter too (jobs have another one, and ids that never collide).
+table open(const char *name, bool primary_key);
+void close(table &t);
+
+// RowExclusiveLock, kept until the transaction ends.
+template <jumpable Body>
+auto with_table(const char *name, bool primary_key, Body body) {
+    table t = open(name, primary_key);
+    if constexpr (std::is_void_v<decltype(body(t))>) {
+        body(t);
+        close(t);
+    } else {
+        auto result = body(t);
+        static_assert(std::is_trivially_destructible_v<decltype(result)>);
+        close(t);
+        return result;
+    }
+}
+
+// An index scan for one equality key after another.
+struct lookup {
+    IndexScanDesc scan;
+    ScanKeyData key;
+};
+
+lookup begin_lookup(table &t, const char *index, Oid equality, Oid collation, Snapshot snapshot);
+void seek(lookup &l, Datum value);
+inline void end_lookup(lookup &l) { index_endscan(l.scan); }
+
+// Copies the slot's columns into t.next, to be changed there.
+void copy_row(table &t, TupleTableSlot *from);
+
+inline void set(table &t, int attribute, Datum value) {
+    t.next->tts_values[attribute - 1] = value;
+    t.next->tts_isnull[attribute - 1] = false;
+}
+
+inline void set_null(table &t, int attribute) {
+    t.next->tts_values[attribute - 1] = 0;
+    t.next->tts_isnull[attribute - 1] = true;
+}
+
+// Writes t.next as a new row where no arbiter can object.
+void insert(table &t);
+
+// Writes t.next unless an arbiter knows its key; false then, and nothing is written. Others may wait for
+// our speculative token, never longer.
+bool insert_speculatively(table &t);
+
+// Writes t.next over the version at tid. With wait it must be locked by us already.
+TM_Result update(table &t, ItemPointer tid, bool wait);
+
+// The same where the new version may meet another one's key (it enters an index that the old one
+// is not in): false when it does, and nothing is written.
+bool update_speculatively(table &t, ItemPointer tid);
+
+// Locks the newest version of the row at tid into t.held: TM_Ok, TM_WouldBlock (policy skip), TM_Deleted.
+TM_Result lock_row(table &t, ItemPointer tid, LockTupleMode mode, LockWaitPolicy policy);
+
+// Was this version written by our own transaction?
+bool is_ours(TupleTableSlot *slot);
+
+}  // namespace chancy

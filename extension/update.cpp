@@ -1,0 +1,229 @@
+// update: write the results of attempts, and exchange them for the next jobs.
+//
+// A result is fenced (rule 8): it applies only while the job is running, taken by this worker, with
+// the started_at that the fetch gave. Anything else is told as stale and changes nothing.
+#include "event.hpp"
+#include "fetch.hpp"
+#include "retry.hpp"
+#include "role.hpp"
+#include "rows.hpp"
+
+namespace chancy {
+
+namespace {
+
+constexpr const char *update_keys = "id, started_at, outcome, error, retry_at, meta, result";
+constexpr const char *outcome_names[] = {"succeeded", "failed", "discarded", "snoozed", "released"};
+
+outcome outcome_of(bytes text, place where) {
+    for (int i = 0; i < 5; i++)
+        if (text == view(outcome_names[i])) return static_cast<outcome>(i);
+    refuse(where, psprintf("is not a known outcome: \"%s\"", to_cstring(text)),
+           "Known: succeeded, failed, discarded, snoozed, released.");
+}
+
+void read_update(JsonbContainer *object, place where, bytes worker, change *c, result *r) {
+    bool has_id = false, has_start = false, has_outcome = false;
+    *c = {};
+    *r = {};
+    r->worker = worker;
+    each_field(object, [&](bytes name, JsonbValue *value) {
+        bool given = value->type != jbvNull;
+        if (name == view("id")) {
+            if ((has_id = given)) c->id = json_uuid(value, where.at("id"));
+        } else if (name == view("started_at")) {
+            if ((has_start = given)) r->started_at = json_time(value, where.at("started_at"));
+        } else if (name == view("outcome")) {
+            if ((has_outcome = given))
+                r->is = outcome_of(json_text(value, where.at("outcome")), where.at("outcome"));
+        } else if (name == view("error")) {
+            if (given) r->error = json_text(value, where.at("error"));
+        } else if (name == view("retry_at")) {
+            if (given) check_finite(where.at("retry_at"), r->retry_at = json_time(value, where.at("retry_at")));
+        } else if (name == view("meta")) {
+            if (given) r->meta = json_object(value, where.at("meta"));
+        } else if (name == view("result")) {
+            if (given) r->value = json_any(value);
+        } else {
+            refuse_field(where, name, update_keys);
+        }
+    });
+    if (!has_id) refuse(where.at("id"), "is missing", "Give the id that fetch_jobs returned.");
+    if (!has_start) refuse(where.at("started_at"), "is missing", "Give the started_at that fetch_jobs returned: it names the attempt.");
+    if (!has_outcome) refuse(where.at("outcome"), "is missing", "Known: succeeded, failed, discarded, snoozed, released.");
+    if (r->is == outcome::snoozed && r->retry_at == 0)
+        refuse(where.at("retry_at"), "is missing", "A snoozed job needs the time to wake at.");
+    if (r->retry_at != 0 && r->is != outcome::snoozed && r->is != outcome::failed)
+        refuse(where.at("retry_at"), "does not go with this outcome", "Only failed and snoozed jobs run again at a given time.");
+    if (r->error.data != nullptr && r->is != outcome::failed && r->is != outcome::discarded)
+        refuse(where.at("error"), "does not go with this outcome", "Only failed and discarded take an error.");
+    c->kind = change_kind::result;
+    c->result = r;
+}
+
+// An attempt has one result: the same id twice is a mistake, refused before anything is written.
+void check_ids_differ(std::span<change> updates) {
+    change **by_id = static_cast<change **>(palloc(sizeof(change *) * updates.size() + 1));
+    for (size_t i = 0; i < updates.size(); i++) by_id[i] = &updates[i];
+    std::sort(by_id, by_id + updates.size(), [](const change *a, const change *b) {
+        int order = compare(a->id, b->id);
+        return order != 0 ? order < 0 : a->order < b->order;
+    });
+    for (size_t i = 1; i < updates.size(); i++)
+        if (compare(by_id[i - 1]->id, by_id[i]->id) == 0)
+            refuse({"updates", by_id[i]->order, "id"}, psprintf("is that of updates[%d] too", by_id[i - 1]->order),
+                   "Give each job once in a batch.");
+}
+
+waiting waiting_of(bytes on_locked) {
+    if (on_locked == view("wait")) return waiting::allowed;
+    if (on_locked == view("skip")) return waiting::skip;
+    refuse({nullptr, 0, "on_locked"}, "is not a known mode", "Known: \"wait\" and \"skip\".");
+}
+
+std::span<change> read_updates(Jsonb *batch, bytes worker) {
+    size_t count = batch_size(batch, "updates");
+    auto *results = static_cast<result *>(palloc_extended(sizeof(result) * (count + 1), MCXT_ALLOC_HUGE));
+    auto *changes = static_cast<change *>(palloc_extended(sizeof(change) * (count + 1), MCXT_ALLOC_HUGE));
+    each_object(batch, "updates", [&](int i, JsonbContainer *object) {
+        read_update(object, {"updates", i, nullptr}, worker, &changes[i], &results[i]);
+        changes[i].order = i;
+    });
+    std::span<change> updates{changes, count};
+    check_ids_differ(updates);
+    return updates;
+}
+
+const char *reason(verdict v) {
+    switch (v) {
+        case verdict::stale:
+            return "stale";
+        case verdict::locked:
+            return "locked";
+        case verdict::conflict:
+            return "conflict";
+        case verdict::missing:
+            return "missing";
+        default:
+            return nullptr;
+    }
+}
+
+void apply_updates(FunctionCallInfo fcinfo, const rows &out) {
+    check_given(fcinfo, 0, "worker_id");
+    check_given(fcinfo, 1, "updates");
+    check_given(fcinfo, 2, "on_locked");
+    bytes worker = argument_text(fcinfo, 0);
+    check_text({nullptr, 0, "worker_id"}, worker, max_name);
+    waiting wait = waiting_of(argument_text(fcinfo, 2));
+    std::span<change> updates = read_updates(PG_GETARG_JSONB_P(1), worker);
+    permit may = require(role_kind::worker);
+    with_jobs([=](table &jobs) { apply(jobs, updates, wait, may); });
+    for (change &c : updates) {
+        const char *why = reason(c.is);
+        Datum values[] = {Int32GetDatum(c.order + 1), UUIDPGetDatum(&c.id), c.known ? text_datum(view(name(c.after))) : 0,
+                          BoolGetDatum(c.is == verdict::applied), why != nullptr ? text_datum(view(why)) : 0};
+        bool nulls[] = {false, false, !c.known, false, why == nullptr};
+        out.put(values, nulls);
+    }
+}
+
+void exchange(FunctionCallInfo fcinfo, const rows &out) {
+    check_given(fcinfo, 0, "worker_id");
+    check_given(fcinfo, 1, "updates");
+    check_given(fcinfo, 3, "up_to");
+    check_given(fcinfo, 4, "on_locked");
+    bytes worker = argument_text(fcinfo, 0), queue = argument_text(fcinfo, 2);
+    int32 up_to = PG_GETARG_INT32(3);
+    check_text({nullptr, 0, "worker_id"}, worker, max_name);
+    if (up_to != 0) {
+        check_given(fcinfo, 2, "queue");
+        check_fetch(queue, worker, up_to);
+    }
+    waiting wait = waiting_of(argument_text(fcinfo, 4));
+    std::span<change> updates = read_updates(PG_GETARG_JSONB_P(1), worker);
+    permit may = require(role_kind::worker);
+    if (up_to != 0) check_queue(may, queue);
+
+    auto put = [&](const char *kind, const char *why, int number, Datum job) {
+        bool refused = why != nullptr;
+        Datum values[] = {text_datum(view(kind)), Int32GetDatum(number), refused ? text_datum(view(why)) : 0,
+                          Int32GetDatum(number), job};
+        bool nulls[] = {false, !refused, !refused, refused || job != 0, job == 0};
+        out.put(values, nulls);
+    };
+    with_jobs([&, wait, may](table &jobs) {
+        apply(jobs, updates, wait, may);
+        for (change &c : updates)
+            if (c.is != verdict::applied) put("refused", reason(c.is), c.order + 1, 0);
+        if (up_to == 0) return;
+        fetched got = fetch(jobs, queue, worker, up_to);
+        if (got.passed > 0) put("passed", nullptr, got.passed, 0);
+        for (HeapTuple job : got.jobs) put("job", nullptr, 0, heap_copy_tuple_as_datum(job, RelationGetDescr(jobs.rel)));
+    });
+}
+
+}  // namespace
+
+void write_result(table &jobs, TupleTableSlot *slot, const change &c, state *after) {
+    const result &r = *c.result;
+    job_row row = read_job(slot);
+    TimestampTz now = GetCurrentTimestamp();
+    bool finishes = false, counts = r.is != outcome::snoozed && r.is != outcome::released;
+    switch (r.is) {
+        case outcome::succeeded:
+            *after = state::succeeded;
+            finishes = true;
+            break;
+        case outcome::failed:
+            finishes = row.attempts + 1 >= row.max_attempts;
+            *after = finishes ? state::failed : state::retrying;
+            if (!finishes) {
+                Jsonb *meta = r.meta != nullptr ? r.meta : DatumGetJsonbP(slot->tts_values[jobs_meta - 1]);
+                set(jobs, jobs_scheduled_at,
+                    TimestampTzGetDatum(r.retry_at != 0 ? r.retry_at : now + retry_delay(meta, row.attempts + 1)));
+            }
+            break;
+        case outcome::discarded:
+            *after = state::failed;
+            finishes = true;
+            break;
+        case outcome::snoozed:
+            *after = state::pending;
+            set(jobs, jobs_scheduled_at, TimestampTzGetDatum(r.retry_at));
+            break;
+        case outcome::released:
+            *after = state::pending;
+            break;
+    }
+    set_state(jobs, *after);
+    if (counts) set(jobs, jobs_attempts, Int32GetDatum(row.attempts + 1));
+    if (finishes)
+        set(jobs, jobs_completed_at, TimestampTzGetDatum(now));
+    else
+        set_null(jobs, jobs_taken_by);  // started_at stays: the next claim's must be later
+    if (r.error.data != nullptr)
+        set(jobs, jobs_errors, append_error(slot->tts_values[jobs_errors - 1], row.attempts, r.error));
+    if (r.meta != nullptr) set(jobs, jobs_meta, JsonbPGetDatum(r.meta));
+    if (r.value != nullptr) set(jobs, jobs_result, JsonbPGetDatum(r.value));
+    set(jobs, jobs_recoveries, Int32GetDatum(0));
+}
+
+}  // namespace chancy
+
+extern "C" {
+
+CHANCY_FUNCTION(chancy_apply_updates) {
+    PreventCommandIfReadOnly("chancy.apply_updates()");
+    chancy::rows out = chancy::begin_rows(fcinfo);
+    chancy::with_memory("chancy apply_updates", [=] { chancy::apply_updates(fcinfo, out); });
+    return 0;
+}
+
+CHANCY_FUNCTION(chancy_exchange) {
+    PreventCommandIfReadOnly("chancy.exchange()");
+    chancy::rows out = chancy::begin_rows(fcinfo);
+    chancy::with_memory("chancy exchange", [=] { chancy::exchange(fcinfo, out); });
+    return 0;
+}
+}

@@ -1,0 +1,39 @@
+// Small values that are passed around everywhere: byte strings, ids, texts.
+#pragma once
+
+#include "postgres.hpp"
+
+namespace chancy {
+
+// A piece of text that belongs to somebody else. data is null for SQL NULL and absent input.
+struct bytes {
+    const char *data;
+    int size;
+};
+
+inline bytes view(const char *cstring) { return {cstring, static_cast<int>(strlen(cstring))}; }
+
+inline bytes view(const text *t) { return {VARDATA_ANY(t), static_cast<int>(VARSIZE_ANY_EXHDR(t))}; }
+
+// A text datum that may be compressed or toasted.
+inline bytes view(Datum text_datum) { return view(DatumGetTextPP(text_datum)); }
+
+// The contract's order of keys: bytewise, as COLLATE "C".
+inline int compare(bytes a, bytes b) {
+    int order = memcmp(a.data, b.data, std::min(a.size, b.size));
+    return order != 0 ? order : a.size - b.size;
+}
+
+inline bool operator==(bytes a, bytes b) { return a.size == b.size && memcmp(a.data, b.data, a.size) == 0; }
+
+inline Datum text_datum(bytes b) { return PointerGetDatum(cstring_to_text_with_len(b.data, b.size)); }
+
+inline char *to_cstring(bytes b) { return pnstrdup(b.data, b.size); }
+
+inline int compare(const pg_uuid_t &a, const pg_uuid_t &b) { return memcmp(a.data, b.data, UUID_LEN); }
+
+inline bytes argument_text(FunctionCallInfo fcinfo, int n) {
+    return fcinfo->args[n].isnull ? bytes{nullptr, 0} : view(fcinfo->args[n].value);
+}
+
+}  // namespace chancy

@@ -1,0 +1,78 @@
+// worker: announce, renew, retire. A worker that does not renew in time loses its running jobs to
+// recovery. The row is the worker's own, so nobody else writes it while it lives.
+#include "event.hpp"
+#include "role.hpp"
+#include "statement.hpp"
+
+namespace chancy {
+
+namespace {
+
+constexpr place here{nullptr, 0, nullptr};
+
+int64 microseconds(const Interval *i) {
+    return i->time + (i->day + i->month * INT64CONST(30)) * USECS_PER_DAY;
+}
+
+}  // namespace
+
+// Refuses what is not from 1 s to 1 day; returns microseconds.
+int64 check_duration(FunctionCallInfo fcinfo, int n, const char *name) {
+    check_given(fcinfo, n, name);
+    int64 span = microseconds(PG_GETARG_INTERVAL_P(n));
+    if (span < USECS_PER_SEC || span > USECS_PER_DAY)
+        refuse(here.at(name), "must be from 1 second to 1 day", "Give an interval, such as '90 s'.");
+    return span;
+}
+
+namespace {
+
+TimestampTz heartbeat(FunctionCallInfo fcinfo) {
+    check_given(fcinfo, 0, "worker_id");
+    check_given(fcinfo, 1, "tags");
+    check_given(fcinfo, 2, "queues");
+    bytes worker = argument_text(fcinfo, 0);
+    check_text(here.at("worker_id"), worker, max_name);
+    TimestampTz now = GetCurrentTimestamp();
+    TimestampTz expires = now + check_duration(fcinfo, 3, "timeout");
+    require(role_kind::worker);
+    parameter parameters[] = {given(fcinfo, 0, TEXTOID), given(fcinfo, 1, TEXTARRAYOID), given(fcinfo, 2, TEXTARRAYOID),
+                              {TIMESTAMPTZOID, TimestampTzGetDatum(now), false},
+                              {TIMESTAMPTZOID, TimestampTzGetDatum(expires), false}};
+    run_as_owner(
+        "INSERT INTO chancy.workers (worker_id, tags, queues, last_seen, expires_at) VALUES ($1, $2, $3, $4, $5)"
+        " ON CONFLICT (worker_id) DO UPDATE SET tags = EXCLUDED.tags, queues = EXCLUDED.queues,"
+        " last_seen = EXCLUDED.last_seen, expires_at = EXCLUDED.expires_at",
+        parameters);
+    emit("worker.announced", "worker_id", worker);
+    return expires;
+}
+
+bool retire_worker(FunctionCallInfo fcinfo) {
+    check_given(fcinfo, 0, "worker_id");
+    bytes worker = argument_text(fcinfo, 0);
+    check_text(here.at("worker_id"), worker, max_name);
+    require(role_kind::worker);
+    parameter parameters[] = {given(fcinfo, 0, TEXTOID)};
+    bool gone =
+        run_as_owner("DELETE FROM chancy.workers w WHERE w.worker_id OPERATOR(pg_catalog.=) $1", parameters) > 0;
+    if (gone) emit("worker.retired", "worker_id", worker);
+    return gone;
+}
+
+}  // namespace
+
+}  // namespace chancy
+
+extern "C" {
+
+CHANCY_FUNCTION(chancy_heartbeat) {
+    PreventCommandIfReadOnly("chancy.heartbeat()");
+    PG_RETURN_TIMESTAMPTZ(chancy::heartbeat(fcinfo));
+}
+
+CHANCY_FUNCTION(chancy_retire_worker) {
+    PreventCommandIfReadOnly("chancy.retire_worker()");
+    PG_RETURN_BOOL(chancy::retire_worker(fcinfo));
+}
+}
