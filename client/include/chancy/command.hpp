@@ -1,0 +1,32 @@
+// chancy::command: a handler that runs a shell command for each job.
+//
+//     w.on("thumbnail", chancy::command("./thumbnail.sh"));
+//
+// The job's JSON (the columns of chancy.jobs) is the command's standard input, one line.
+// Exit status 0: succeeded, and standard output, if it is JSON, is the result. 75 (EX_TEMPFAIL): this attempt failed,
+// the job runs again while attempts remain. Any other, or a signal: failed for good. The last lines of both outputs are
+// kept as the error. Asked to stop, or at the time limit in the job's limits, the command's process group gets
+// SIGTERM, and SIGKILL after the patience; a time limit counts as a failed attempt.
+// Threads: may run in several at once. SIGPIPE must be ignored in the process.
+#pragma once
+
+#include <chancy/handler.hpp>
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+namespace chancy {
+
+class command {
+public:
+    explicit command(std::string shell, std::chrono::milliseconds patience = std::chrono::seconds(5))
+        : m_shell(std::move(shell)), m_patience(patience) {}
+    std::optional<json> operator()(job_context& context) const;
+
+private:
+    std::string m_shell;
+    std::chrono::milliseconds m_patience;
+};
+
+}  // namespace chancy

@@ -1,0 +1,55 @@
+// chancy::job: one row of chancy.jobs.
+//
+//     if (std::optional<chancy::job> j = db.get_job(id); j && j->state == chancy::job_state::failed)
+//         std::cout << j->errors.back().at("traceback");
+//
+// Threads: a plain value.
+#pragma once
+
+#include <chancy/time.hpp>
+#include <chancy/uuid.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace chancy {
+
+using json = nlohmann::json;
+
+enum class job_state { pending, running, retrying, succeeded, failed };
+
+[[nodiscard]] std::string_view to_string(job_state state) noexcept;
+
+struct job {
+    uuid id;
+    std::string queue;
+    std::string func;
+    json kwargs;                          // object
+    json limits;                          // array of {"t": "time" | "memory", "v": seconds or bytes}
+    json meta;                            // object
+    job_state state = job_state::pending;
+    int priority = 0;                     // higher runs first
+    int attempts = 0;                     // finished runs
+    int max_attempts = 1;
+    std::optional<std::string> taken_by;  // a worker's id
+    timestamp created_at;
+    std::optional<timestamp> started_at;  // with taken_by: the name of this attempt (the fence)
+    std::optional<timestamp> completed_at;
+    timestamp scheduled_at;
+    std::optional<std::string> unique_key;
+    json errors;                          // array of {"attempt": from 0, "traceback": text}
+    int recoveries = 0;                   // how often its worker died under it
+    std::optional<json> result;
+
+    [[nodiscard]] bool finished() const noexcept {
+        return state == job_state::succeeded || state == job_state::failed;
+    }
+};
+
+// Keys are the column names, timestamps ISO 8601 in UTC, absent values null.
+void to_json(json& out, const job& in);
+
+}  // namespace chancy

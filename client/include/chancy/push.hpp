@@ -1,0 +1,37 @@
+// What to push, and what became of it.
+//
+//     chancy::uuid id = db.push({.func = "mail.send", .kwargs = {{"to", "a@b.c"}}, .unique_key = "mail:a@b.c"});
+//     for (auto& [id, created] : db.push_many(jobs)) …     // in the order of jobs
+//
+// A job whose unique_key is that of a live job (pending, running, retrying) is a duplicate: nothing is
+// written, and the live job's id comes back. Threads: plain values.
+#pragma once
+
+#include <chancy/job.hpp>
+
+#include <optional>
+#include <string>
+
+namespace chancy {
+
+// The defaults are Chancy's. Longest queue 255 bytes, func and unique_key 1024.
+struct new_job {
+    std::string func;
+    json kwargs = json::object();
+    std::string queue = "default";
+    int priority = 0;                         // higher runs first
+    int max_attempts = 1;                     // from 1
+    std::optional<timestamp> scheduled_at{};  // absent: now
+    std::optional<std::string> unique_key{};
+    json limits = json::array();              // array of {"t": "time" | "memory", "v": seconds or bytes}
+    json meta = json::object();
+    std::string on_conflict = "keep";
+};
+
+struct pushed {
+    uuid id;
+    // false: a duplicate, the id is the live job's. Absent while the transaction has yet to commit it.
+    std::optional<bool> created;
+};
+
+}  // namespace chancy

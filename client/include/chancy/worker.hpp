@@ -1,0 +1,99 @@
+// chancy::worker: fetches jobs, runs handlers on threads, writes their results back.
+//
+//     chancy::worker w({.conninfo = "dbname=app", .queues = {"mail"}});
+//     w.on("mail.send", [](chancy::job_context& job) {
+//         send(job.kwargs().at("to"));
+//         return chancy::json{{"sent", true}};      // the job's result; or return nothing
+//     });
+//     chancy::stop_on_signals guard(w);             // SIGTERM, SIGINT: finish; a second one: now
+//     w.run();
+//
+// A handler that throws has failed: the text is kept in the job's errors, and the job runs again while attempts
+// remain. It may throw snooze, discard or retry_at instead. A func without a handler fails, naming those known.
+// The database may go away and come back: the worker waits for it, and results are kept meanwhile.
+// Threads: run() blocks; stop() may be called from any thread; on() only before run(). Handlers run on several
+// threads at once.
+#pragma once
+
+#include <chancy/handler.hpp>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace chancy {
+
+enum class log_level { debug, info, warning, error };
+using log_function = std::function<void(log_level, const std::string&)>;
+
+struct worker_options {
+    std::string conninfo{};                      // libpq's rules; empty: the PG* variables
+    std::vector<std::string> queues{"default"};
+    int concurrency = 0;                         // handlers at once for each queue; 0: as the queue says, else one for each processor
+    std::string worker_id{};                     // one worker's alone; empty: host:pid:random
+    std::vector<std::string> tags{};             // beside the usual ones (hostname=, worker_id=, os=, arch=)
+    bool listen = true;                          // wake up by LISTEN; without it, poll
+    std::string listen_conninfo{};               // a direct connection, when conninfo leads to PgBouncer
+    std::chrono::milliseconds poll_interval{5'000};
+    std::chrono::milliseconds heartbeat_interval{30'000};
+    std::chrono::milliseconds heartbeat_timeout{90'000};  // after it others may take the jobs over
+    std::chrono::milliseconds grace{30'000};     // for running handlers, after stop()
+    bool declare_queues = true;                  // those that do not exist yet
+    log_function log{};                          // from several threads; absent: info and worse to stderr
+};
+
+class worker {
+public:
+    explicit worker(worker_options options);
+    ~worker();
+    worker(const worker&) = delete;
+    worker& operator=(const worker&) = delete;
+
+    // func names the jobs; the handler takes a job_context& and returns nothing, or JSON for the job's result.
+    template <class F>
+    worker& on(const std::string& func, F run) {
+        using returned = std::invoke_result_t<F&, job_context&>;
+        if constexpr (std::is_void_v<returned>)
+            return add(func, [run = std::move(run)](job_context& job) mutable -> std::optional<json> { run(job); return std::nullopt; });
+        else if constexpr (std::is_same_v<returned, std::optional<json>>)
+            return add(func, std::move(run));
+        else
+            return add(func, [run = std::move(run)](job_context& job) mutable { return std::optional<json>(std::in_place, run(job)); });
+    }
+
+    // Works until stop(). Error only for options that cannot work, never because of the database.
+    void run();
+
+    // Stop fetching, let running handlers finish within the grace, write results, release the rest, retire.
+    // Called again: ask handlers to stop now, and release what does not.
+    void stop() noexcept;
+
+    [[nodiscard]] const std::string& id() const noexcept;
+
+private:
+    worker& add(const std::string& func, handler run);
+    struct state;
+    std::shared_ptr<state> m_state;  // a handler that never returns may outlive the worker
+};
+
+// SIGTERM and SIGINT call worker.stop(). Make it before other threads start: it blocks the two signals in the
+// calling thread, and in those it starts from then on.
+class stop_on_signals {
+public:
+    explicit stop_on_signals(worker& stopped) : stop_on_signals([&stopped] { stopped.stop(); }) {}
+    explicit stop_on_signals(std::function<void()> stop);
+    ~stop_on_signals();
+    stop_on_signals(const stop_on_signals&) = delete;
+    stop_on_signals& operator=(const stop_on_signals&) = delete;
+
+private:
+    int m_end;  // an eventfd that ends the thread
+    std::thread m_thread;
+};
+
+}  // namespace chancy

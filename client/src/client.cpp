@@ -1,0 +1,94 @@
+#include <chancy/client.hpp>
+#include <chancy/session.hpp>
+
+#include "connection.hpp"
+#include "statement.hpp"
+
+#include <libpq-fe.h>
+
+#include <optional>
+#include <thread>
+
+namespace chancy {
+
+using detail::repeat;
+
+namespace {
+
+// Inside an open transaction a lost connection leaves no doubt: without COMMIT nothing happened.
+detail::result run_borrowed(PGconn* connection, const detail::statement& what, std::chrono::milliseconds timeout) {
+    const bool block = PQtransactionStatus(connection) != PQTRANS_IDLE;
+    try {
+        return detail::run(connection, what, timeout);
+    } catch (const error& e) {
+        throw e.with_doubt(e.in_doubt() && !block && what.again != repeat::harmless);
+    }
+}
+
+}  // namespace
+
+detail::result session::execute(const detail::statement& what) { return run_borrowed(m_connection, what, m_timeout); }
+
+struct client::state {
+    std::string conninfo;
+    client_options options;
+    std::optional<detail::connection> connection;
+
+    PGconn* open() {
+        if (connection && !connection->alive()) connection.reset();
+        if (!connection) connection.emplace(conninfo, options.connect_timeout);
+        return connection->get();
+    }
+};
+
+client::client(const std::string& conninfo, client_options options) : m_state(new state{conninfo, options, {}}) {
+    m_state->open();
+}
+client::client(client&&) noexcept = default;
+client& client::operator=(client&&) noexcept = default;
+client::~client() = default;
+
+PGconn* client::connection() { return m_state->open(); }
+
+detail::result client::execute(const detail::statement& what) {
+    const retry_policy& policy = m_state->options.retry;
+    const auto give_up = std::chrono::steady_clock::now() + policy.total;
+    backoff pause(policy);
+    bool doubt = false;  // an earlier try may have been committed
+    for (;;) {
+        try {
+            return detail::run(m_state->open(), what, m_state->options.timeout);
+        } catch (const error& e) {
+            if (e.connection_lost()) m_state->connection.reset();
+            doubt = doubt || (e.in_doubt() && what.again != repeat::harmless);
+            const bool again = e.with_doubt(false).retryable() && !(e.in_doubt() && what.again == repeat::never);
+            const auto wait = pause.next();
+            if (!again || std::chrono::steady_clock::now() + wait >= give_up) throw e.with_doubt(doubt);
+            std::this_thread::sleep_for(wait);
+        }
+    }
+}
+
+transaction::transaction(client& on) {
+    on.execute({"begin", "BEGIN"});
+    m_connection = on.m_state->connection->get();
+}
+
+transaction::~transaction() { rollback(); }
+
+detail::result transaction::execute(const detail::statement& what) { return run_borrowed(m_connection, what, {}); }
+
+void transaction::commit() {
+    m_open = false;
+    // After an error in the transaction the server answers COMMIT with ROLLBACK, and calls it a success.
+    if (detail::run(m_connection, {"commit", "COMMIT"}, {}).command() != "COMMIT")
+        throw error("the transaction was rolled back, since a statement in it had failed", {.sqlstate = "25P02", .function = "commit"});
+}
+
+void transaction::rollback() noexcept {
+    if (!m_open) return;
+    m_open = false;
+    PQclear(PQexec(m_connection, "ROLLBACK"));  // if it fails the connection is gone, and the transaction with it
+}
+
+}  // namespace chancy

@@ -1,0 +1,178 @@
+// The flow's conversation with the server.
+#include <chancy/error.hpp>
+
+#include "flow.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace chancy::detail {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int tries_together = 6;    // an update that is told as "locked" more often is written alone
+constexpr auto alone_waits = 250ms;  // for the lock, then
+
+bool bad_input(const error& e) { return e.sqlstate().starts_with("22") || e.sqlstate().starts_with("54"); }
+
+}  // namespace
+
+void flow::exchange_batch(batch& b) {
+    try {
+        if (!m_client) connect();
+        if (!m_look_for_unknown.empty() && clock::now() >= m_look_for_unknown.front()) release_unknown(b);
+        write_alone(b);
+        std::vector<update> updates;
+        for (const result& r : b.results) updates.push_back(r.what);
+        if (updates.empty() && b.want == 0) return;
+        take(m_client->exchange(m_shared->options.worker_id, updates, m_queue, b.want), b);
+        m_backoff.reset();
+    } catch (const error& e) {
+        recover(e, b);
+    } catch (const std::exception& e) {  // an answer that we cannot read, no memory: jobs may have been claimed
+        recover(error(e.what(), {.sqlstate = "08P01", .connection_lost = true, .in_doubt = true}), b);
+    }
+}
+
+void flow::connect() {
+    const worker_options& o = m_shared->options;
+    m_client.emplace(o.conninfo, client_options{.retry = {.total = 0ms}, .timeout = 60s});
+    // A reply may have been lost with the last connection, and its backend may be at work on it still.
+    const auto now = clock::now();
+    m_look_for_unknown = {now, now + 10s, now + 70s};
+    if (m_concurrency > 0) return;
+
+    int concurrency = o.concurrency;
+    try {
+        if (o.declare_queues) {
+            const chancy::queue q = m_client->declare_queue({.name = m_queue});
+            if (concurrency == 0) concurrency = q.concurrency.value_or(0);
+        } else if (concurrency == 0) {
+            for (const chancy::queue& q : m_client->list_queues())
+                if (q.name == m_queue) concurrency = q.concurrency.value_or(0);
+        }
+    } catch (const error& e) {
+        if (e.sqlstate() != "42501") throw;
+        m_shared->log(log_level::warning, m_queue + ": may not declare the queue: " + e.what());
+    }
+    if (concurrency == 0) concurrency = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    for (int i = 0; i < concurrency; ++i)
+        m_handler_threads.emplace_back([self = shared_from_this()] { self->handler_thread(); });
+    const std::lock_guard lock(m_mutex);
+    m_concurrency = concurrency;
+}
+
+// Jobs that the server believes are running here, and that we know nothing of: given back.
+void flow::release_unknown(const batch& b) {
+    const std::vector<job> running = m_client->running_jobs(m_shared->options.worker_id);
+    m_look_for_unknown.pop_front();
+    const std::lock_guard lock(m_mutex);
+    std::set<std::pair<uuid, timestamp>> known;
+    for (const auto& a : m_ready) known.emplace(a->job.id, *a->job.started_at);
+    for (const auto& a : m_running) known.emplace(a->job.id, *a->job.started_at);
+    for (const result& r : m_results) known.emplace(r.what.id, r.what.started_at);
+    for (const result& r : m_locked) known.emplace(r.what.id, r.what.started_at);
+    for (const result& r : b.results) known.emplace(r.what.id, r.what.started_at);
+    for (const job& j : running)
+        if (j.queue == m_queue && j.started_at && !known.contains({j.id, *j.started_at})) {
+            m_shared->log(log_level::info, m_queue + ": job " + j.id.to_string() + " was given to us in a reply that was lost; released");
+            add_result({.what = release(j)});
+        }
+}
+
+void flow::take(exchanged&& answer, batch& b) {
+    const auto now = clock::now();
+    {
+        const std::lock_guard lock(m_mutex);
+        for (const auto& refusal : answer.refused) refuse(std::move(b.results.at(refusal.index)), refusal.reason);
+        m_largest_batch = std::min<std::size_t>(2 * m_largest_batch, 1000);
+        if (b.want > 0) {
+            if (static_cast<int>(answer.jobs.size()) >= b.want) m_more = true;
+            m_passed = answer.passed > 0 ? std::min(m_passed + 1, 4) : 0;
+            const auto poll = m_shared->options.poll_interval;
+            // Polls of many workers spread: between 0.9 and 1.1 of the interval.
+            m_next_look = now + (m_passed > 0 ? 5ms * (1 << (m_passed - 1)) : poll * 9 / 10 + poll * (std::rand() % 21) / 100);
+        }
+        for (job& j : answer.jobs) {
+            if (!j.started_at) continue;
+            auto a = std::make_shared<attempt>();
+            a->job = std::move(j);
+            a->fetched_at = now;
+            m_ready.push_back(std::move(a));
+        }
+    }
+    b.results.clear();
+    if (answer.jobs.size() == 1) m_work.notify_one();
+    else if (!answer.jobs.empty()) m_work.notify_all();
+}
+
+void flow::refuse(result r, const std::string& reason) {
+    if (reason == "locked") {
+        r.due = clock::now() + std::min<std::chrono::milliseconds>(10ms * (1 << std::min(r.tries, 7)), 1s);
+        ++r.tries;
+        m_locked.push_back(std::move(r));
+        return;
+    }
+    const bool expected = r.uncertain || r.what.how == outcome::released;
+    m_shared->log(expected ? log_level::debug : log_level::warning,
+                  m_queue + ": the result \"" + std::string(to_string(r.what.how)) + "\" of job " + r.what.id.to_string() +
+                      " was not applied: " + reason);
+}
+
+// One update that has been locked for long, waiting for the lock a little.
+void flow::write_alone(batch& b) {
+    const auto stubborn = std::ranges::find_if(b.results, [](const result& r) { return r.tries >= tries_together; });
+    if (stubborn == b.results.end()) return;
+    std::string reason;
+    try {
+        const auto verdicts = m_client->apply_updates(m_shared->options.worker_id, {&stubborn->what, 1}, alone_waits);
+        if (!verdicts.at(0).ok.value_or(false)) reason = verdicts.at(0).reason;
+    } catch (const error& e) {
+        if (e.sqlstate() != "55P03") throw;
+        reason = "locked";
+    }
+    const std::lock_guard lock(m_mutex);
+    if (!reason.empty()) refuse(std::move(*stubborn), reason);
+    b.results.erase(stubborn);
+}
+
+void flow::recover(const error& e, batch& b) {
+    if (e.connection_lost()) m_client.reset();
+    const bool refused = bad_input(e) && !b.results.empty();
+    {
+        const std::lock_guard lock(m_mutex);
+        if (b.want > 0) m_more = true;
+        if (refused && b.results.size() > 1) {
+            m_largest_batch = b.results.size() / 2;  // halves, until the bad one stands alone
+        } else if (refused) {
+            update& bad = b.results.front().what;
+            m_shared->log(log_level::error, m_queue + ": the server refuses the result of job " + bad.id.to_string() + ": " + e.what());
+            if (bad.result || bad.error || bad.meta)
+                bad = {.id = bad.id, .started_at = bad.started_at, .how = outcome::failed,
+                       .error = std::string("the result could not be stored: ") + e.sqlstate()};
+            else
+                b.results.clear();
+        }
+        for (auto r = b.results.rbegin(); r != b.results.rend(); ++r) {
+            r->uncertain = r->uncertain || e.in_doubt();
+            m_result_bytes += r->bytes;
+            m_results.push_front(std::move(*r));
+        }
+    }
+    if (refused) return;
+    const bool collision = e.sqlstate() == "40P01" || e.sqlstate() == "40001";
+    m_shared->log(collision ? log_level::debug : log_level::warning,
+                  m_queue + ": " + e.what() + (e.hint().empty() || e.connection_lost() ? "" : " (" + e.hint() + ")") + "; trying again");
+    pause();
+}
+
+void flow::pause() {
+    std::unique_lock lock(m_mutex);
+    const stage at = m_stage;
+    auto until = clock::now() + m_backoff.next();
+    if (at != stage::working && m_stage_ends > clock::now()) until = std::min(until, m_stage_ends);
+    m_attention.wait_until(lock, until, [&] { return m_stage != at; });
+}
+
+}  // namespace chancy::detail

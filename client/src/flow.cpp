@@ -1,0 +1,251 @@
+#include "flow.hpp"
+
+#include <algorithm>
+
+namespace chancy::detail {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int batch_limit = 1000;
+constexpr std::size_t bytes_limit = 64u << 20;  // of results in memory: above it nothing is fetched
+constexpr auto linger = 3ms;                    // a result waits so long for company
+constexpr auto soon = 50ms;                     // jobs are fetched ahead for so much time
+constexpr auto stale_ready = 1s;                // a job that waited here so long is given back
+constexpr auto last_words = 5s;                 // for handlers that were asked to stop, and then for the last results
+
+}  // namespace
+
+void flow::start() {
+    m_largest_batch = batch_limit;
+    m_flow_thread = std::thread([self = shared_from_this()] { self->flow_thread(); });
+}
+
+void flow::join() {
+    m_flow_thread.join();
+    std::vector<std::thread::id> stuck;
+    {
+        const std::lock_guard lock(m_mutex);
+        m_done = true;
+        for (const auto& a : m_running) stuck.push_back(a->runner);
+    }
+    m_work.notify_all();
+    for (std::thread& t : m_handler_threads) {
+        // A thread cannot be ended from outside; what it still uses, it owns a share of.
+        if (std::ranges::find(stuck, t.get_id()) != stuck.end()) t.detach();
+        else t.join();
+    }
+}
+
+void flow::wake() {
+    {
+        const std::lock_guard lock(m_mutex);
+        m_more = true;
+    }
+    m_attention.notify_one();
+}
+
+void flow::set_alive(bool alive) {
+    std::vector<std::stop_source> ask;
+    {
+        const std::lock_guard lock(m_mutex);
+        m_alive = alive;
+        if (!alive) {
+            release_ready();
+            for (const auto& a : m_running) ask.push_back(a->stop);
+        }
+    }
+    for (auto& s : ask) s.request_stop();  // unlocked: callbacks of the handler's own run here
+    m_work.notify_all();
+    m_attention.notify_one();
+}
+
+void flow::stop() {
+    {
+        const std::lock_guard lock(m_mutex);
+        const auto now = clock::now();
+        if (m_stage == stage::working) {
+            m_stage = stage::draining;
+            m_stage_ends = now + m_shared->options.grace;
+        } else if (m_stage == stage::draining) {
+            m_stage_ends = now;
+        }
+    }
+    m_attention.notify_one();
+}
+
+void flow::cancel(const uuid& id) {
+    std::vector<std::stop_source> ask;
+    {
+        const std::lock_guard lock(m_mutex);
+        std::erase_if(m_ready, [&](const auto& a) { return a->job.id == id; });
+        for (const auto& a : m_running)
+            if (a->job.id == id) {
+                a->dropped = true;
+                ask.push_back(a->stop);
+            }
+    }
+    for (auto& s : ask) s.request_stop();
+}
+
+std::vector<uuid> flow::in_hand() const {
+    const std::lock_guard lock(m_mutex);
+    std::vector<uuid> out;
+    for (const auto& a : m_ready) out.push_back(a->job.id);
+    for (const auto& a : m_running) out.push_back(a->job.id);
+    return out;
+}
+
+void flow::handler_thread() {
+    std::unique_lock lock(m_mutex);
+    for (;;) {
+        m_work.wait(lock, [&] { return m_done || (m_alive && !m_ready.empty()); });
+        if (m_done) return;
+        const std::shared_ptr<attempt> mine = std::move(m_ready.front());
+        m_ready.pop_front();
+        mine->runner = std::this_thread::get_id();
+        m_running.push_back(mine);
+
+        lock.unlock();
+        const auto begin = clock::now();
+        ended end = run_handler(m_shared->known, *mine);
+        const double took = std::chrono::duration<double>(clock::now() - begin).count();
+        lock.lock();
+
+        std::erase(m_running, mine);
+        m_seconds_a_job = m_seconds_a_job < 0 ? took : 0.8 * m_seconds_a_job + 0.2 * took;
+        const bool first = m_results.empty();
+        if (!mine->dropped) add_result({.what = std::move(end.what), .bytes = end.bytes});
+        // The flow's thread is woken only for what changes its mind: in a flood a wake-up for each job costs most.
+        if (first || m_running.empty() || buffer_low() || results_due(clock::now())) m_attention.notify_one();
+    }
+}
+
+void flow::add_result(result r) {
+    if (m_results.empty()) m_oldest_result = clock::now();
+    m_result_bytes += r.bytes;
+    m_results.push_back(std::move(r));
+}
+
+void flow::release_ready() {
+    for (const auto& a : m_ready) add_result({.what = release(a->job)});
+    m_ready.clear();
+}
+
+int flow::prefetch() const {
+    if (m_seconds_a_job < 0) return 0;
+    const double ahead = m_concurrency * std::chrono::duration<double>(soon).count() / std::max(m_seconds_a_job, 1e-6);
+    return static_cast<int>(std::min<double>(ahead, 2 * batch_limit));
+}
+
+int flow::room() const {
+    if (m_stage != stage::working || !m_alive || m_concurrency == 0 || m_result_bytes > bytes_limit) return 0;
+    const int at_hand = static_cast<int>(m_ready.size() + m_running.size());
+    const int unwritten = static_cast<int>(m_results.size() + m_locked.size());
+    return std::max(0, std::min({batch_limit, m_concurrency + prefetch() - at_hand,
+                                 m_concurrency + 3 * batch_limit - at_hand - unwritten}));
+}
+
+bool flow::buffer_low() const { return m_more && 2 * static_cast<int>(m_ready.size()) <= prefetch(); }
+
+bool flow::results_due(clock::time_point now) const {
+    if (m_results.empty()) return false;
+    return (m_ready.empty() && m_running.empty()) || m_results.size() >= batch_limit / 2 || m_result_bytes > bytes_limit / 8 ||
+           now - m_oldest_result >= linger;
+}
+
+bool flow::advance_stage(clock::time_point now, std::vector<std::stop_source>& ask) {
+    if (m_stage == stage::working) return false;
+    release_ready();
+    if (m_stage == stage::draining && now >= m_stage_ends) {
+        m_stage = stage::ending;
+        m_stage_ends = now + last_words;
+        for (const auto& a : m_running) ask.push_back(a->stop);
+    }
+    if (m_stage == stage::ending && now >= m_stage_ends) {
+        for (const auto& a : m_running)
+            if (!a->dropped) {
+                a->dropped = true;
+                m_shared->log(log_level::warning, m_queue + ": job " + a->job.id.to_string() + " (" + a->job.func +
+                                                      ") does not stop; it is released, and may run elsewhere");
+                add_result({.what = release(a->job)});
+            }
+        const auto unwritten = m_results.size() + m_locked.size();
+        if (unwritten == 0) return true;
+        if (now < m_stage_ends + last_words) return false;
+        m_shared->log(log_level::error, m_queue + ": " + std::to_string(unwritten) +
+                                            " results could not be written; their jobs will run again");
+        return true;
+    }
+    return m_running.empty() && m_results.empty() && m_locked.empty();
+}
+
+void flow::fill(batch& b, clock::time_point now) {
+    while (!m_results.empty() && b.results.size() < m_largest_batch) {
+        m_result_bytes -= m_results.front().bytes;
+        b.results.push_back(std::move(m_results.front()));
+        m_results.pop_front();
+    }
+    m_oldest_result = now;
+    for (std::size_t i = 0; i < m_locked.size() && b.results.size() < m_largest_batch;) {
+        if (m_locked[i].due > now) {
+            ++i;
+            continue;
+        }
+        b.results.push_back(std::move(m_locked[i]));
+        m_locked.erase(m_locked.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+}
+
+clock::time_point flow::next_event(clock::time_point now) const {
+    auto at = now + 1h;
+    if (!m_results.empty()) at = std::min(at, m_oldest_result + linger);
+    if (room() > 0) at = std::min(at, m_next_look);
+    if (!m_ready.empty()) at = std::min(at, m_ready.front()->fetched_at + stale_ready);
+    if (m_stage != stage::working) at = std::min(at, m_stage_ends > now ? m_stage_ends : m_stage_ends + last_words);
+    for (const result& r : m_locked) at = std::min(at, r.due);
+    return at;
+}
+
+flow::batch flow::next() {
+    std::unique_lock lock(m_mutex);
+    for (;;) {
+        const auto now = clock::now();
+        batch b;
+        std::vector<std::stop_source> ask;
+        b.finished = advance_stage(now, ask);
+        if (!ask.empty()) {
+            lock.unlock();
+            for (auto& s : ask) s.request_stop();
+            lock.lock();
+            continue;
+        }
+        if (b.finished || m_concurrency == 0) return b;
+        if (!m_ready.empty() && now - m_ready.front()->fetched_at > stale_ready) {
+            // The guess how soon they would start was wrong: others may have time for them.
+            m_seconds_a_job = std::max(m_seconds_a_job, 1.0);
+            release_ready();
+        }
+        const int space = m_more || now >= m_next_look ? room() : 0;
+        const bool fetch = space > 0 && 2 * static_cast<int>(m_ready.size()) <= prefetch();
+        const bool locked_due = std::ranges::any_of(m_locked, [&](const result& r) { return r.due <= now; });
+        if (fetch || locked_due || results_due(now)) {
+            fill(b, now);
+            b.want = space;
+            if (space > 0) m_more = false;  // from here on a wake-up counts for the look after this one
+            return b;
+        }
+        m_attention.wait_until(lock, next_event(now));
+    }
+}
+
+void flow::flow_thread() {
+    for (;;) {
+        batch b = next();
+        if (b.finished) break;
+        exchange_batch(b);
+    }
+    m_client.reset();
+}
+
+}  // namespace chancy::detail

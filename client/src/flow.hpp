@@ -1,0 +1,109 @@
+// The flow of one queue through a worker: one thread that exchanges results for jobs with the server, and the
+// handlers' threads. Nothing here ends because of the database.
+//
+//     server → exchange → m_ready → m_running → m_results → exchange → server
+//
+// What has been fetched and not yet written is bounded, and so the results in memory are.
+#pragma once
+
+#include <chancy/client.hpp>
+
+#include "shared.hpp"
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace chancy::detail {
+
+class flow : public std::enable_shared_from_this<flow> {
+public:
+    flow(std::string queue, std::shared_ptr<const shared> with) : m_queue(std::move(queue)), m_shared(std::move(with)) {}
+
+    void start();
+    void join();                  // after stop(): everything is written or released, or cannot be
+
+    void wake();                  // there may be jobs
+    void set_alive(bool alive);   // without a heartbeat that holds, nothing runs
+    void stop();                  // drain; again: now
+    void cancel(const uuid& id);  // that attempt is asked to stop, and its result counts no more
+    [[nodiscard]] std::vector<uuid> in_hand() const;
+    [[nodiscard]] const std::string& queue_name() const noexcept { return m_queue; }
+
+private:
+    enum class stage { working, draining, ending };
+    struct result {
+        update what;
+        std::size_t bytes = 0;
+        int tries = 0;            // told as "locked" so often
+        clock::time_point due{};  // not before
+        bool uncertain = false;   // may be written already: a reply was lost
+    };
+    struct batch {
+        std::vector<result> results;
+        int want = 0;
+        bool finished = false;
+    };
+
+    // flow.cpp: deciding, under m_mutex
+    void flow_thread();
+    void handler_thread();
+    [[nodiscard]] batch next();
+    [[nodiscard]] int prefetch() const;
+    [[nodiscard]] int room() const;
+    [[nodiscard]] bool results_due(clock::time_point now) const;
+    [[nodiscard]] bool buffer_low() const;
+    void add_result(result r);
+    void release_ready();
+    void fill(batch& b, clock::time_point now);
+    bool advance_stage(clock::time_point now, std::vector<std::stop_source>& ask);  // true: the end
+    [[nodiscard]] clock::time_point next_event(clock::time_point now) const;
+
+    // exchange.cpp: talking to the server, on the flow's thread
+    void exchange_batch(batch& b);
+    void connect();
+    void release_unknown(const batch& b);
+    void take(exchanged&& answer, batch& b);
+    void write_alone(batch& b);
+    void refuse(result r, const std::string& reason);
+    void recover(const error& e, batch& b);
+    void pause();  // cut short by stop()
+
+    const std::string m_queue;
+    const std::shared_ptr<const shared> m_shared;
+
+    // the flow's thread only
+    std::optional<client> m_client;
+    backoff m_backoff{{.first = std::chrono::milliseconds(50), .limit = std::chrono::seconds(5)}};
+    std::deque<clock::time_point> m_look_for_unknown;
+
+    mutable std::mutex m_mutex;
+    std::condition_variable m_attention;  // the flow's thread waits
+    std::condition_variable m_work;       // the handlers' threads wait
+    stage m_stage = stage::working;
+    clock::time_point m_stage_ends{};
+    bool m_alive = false;
+    bool m_done = false;
+    int m_concurrency = 0;                // 0 until the queue is known
+    bool m_more = true;                   // the queue may hold due jobs
+    int m_passed = 0;                     // looks in a row that passed by a held job
+    clock::time_point m_next_look{};
+    std::size_t m_largest_batch;          // smaller while an update that the server refuses is searched for
+    std::deque<std::shared_ptr<attempt>> m_ready;
+    std::vector<std::shared_ptr<attempt>> m_running;
+    std::deque<result> m_results;
+    clock::time_point m_oldest_result{};
+    std::size_t m_result_bytes = 0;
+    std::vector<result> m_locked;         // to be tried again
+    double m_seconds_a_job = -1;          // a moving average; -1: none yet
+
+    std::thread m_flow_thread;
+    std::vector<std::thread> m_handler_threads;
+};
+
+}  // namespace chancy::detail

@@ -1,0 +1,140 @@
+#include "pulse.hpp"
+
+#include <chancy/error.hpp>
+#include <chancy/session.hpp>
+
+#include <algorithm>
+#include <unordered_set>
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+namespace chancy::detail {
+
+using namespace std::chrono_literals;
+
+// Everything must fit, with room to spare, between a heartbeat and two thirds of the time it is good for: there the
+// handlers are stopped, to have the last third for it.
+pulse::pulse(std::shared_ptr<const shared> with, std::vector<std::shared_ptr<flow>> flows)
+    : m_shared(std::move(with)), m_flows(std::move(flows)),
+      m_interval(std::min(m_shared->options.heartbeat_interval, m_shared->options.heartbeat_timeout / 3)),
+      m_patience(std::clamp<std::chrono::milliseconds>(m_shared->options.heartbeat_timeout / 9, 100ms, 10s)),
+      m_wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    utsname host{};
+    ::uname(&host);
+    m_tags = {"*", std::string("hostname=") + host.nodename, "worker_id=" + m_shared->options.worker_id,
+              std::string("os=") + host.sysname, std::string("arch=") + host.machine};
+    m_tags.insert(m_tags.end(), m_shared->options.tags.begin(), m_shared->options.tags.end());
+    for (const auto& f : m_flows) m_queues.push_back(f->queue_name());
+}
+
+pulse::~pulse() { ::close(m_wake); }
+
+void pulse::start() { m_thread = std::thread([this] { thread(); }); }
+
+void pulse::stop() {
+    m_stop = true;
+    ::eventfd_write(m_wake, 1);
+    m_thread.join();
+}
+
+void pulse::thread() {
+    backoff again({.first = 50ms, .limit = std::clamp<std::chrono::milliseconds>(m_interval / 4, 50ms, 5s)});
+    while (!m_stop) {
+        try {
+            if (!m_ear && !m_client) open();
+            if (clock::now() >= m_next_beat) beat();
+            again.reset();
+            wait(m_next_beat);
+        } catch (const std::exception& e) {
+            m_shared->log(log_level::warning, std::string("heartbeat: ") + e.what() + "; trying again");
+            m_ear.reset();
+            m_client.reset();
+            check_expiry();
+            pollfd p{m_wake, POLLIN, 0};
+            ::poll(&p, 1, static_cast<int>(again.next().count()));
+        }
+        check_expiry();
+    }
+    retire();
+}
+
+void pulse::open() {
+    const worker_options& o = m_shared->options;
+    const client_options patience{.retry = {.total = 0ms}, .timeout = m_patience, .connect_timeout = m_patience};
+    if (o.listen) m_ear.emplace(o.listen_conninfo.empty() ? o.conninfo : o.listen_conninfo, patience);
+    else m_client.emplace(o.conninfo, patience);
+    m_next_beat = clock::now();  // a server that crashed has forgotten its workers
+    for (const auto& f : m_flows) f->wake();  // what was announced meanwhile, nobody heard
+}
+
+void pulse::beat() {
+    const worker_options& o = m_shared->options;
+    PGconn* connection = m_ear ? m_ear->connection() : m_client->connection();
+    std::vector<std::vector<uuid>> before;
+    for (const auto& f : m_flows) before.push_back(f->in_hand());
+    const auto sent = clock::now();  // the server counts from later: we are on the safe side
+    session(connection, m_patience).heartbeat(o.worker_id, m_tags, m_queues, o.heartbeat_timeout);
+    m_next_beat = sent + m_interval * 9 / 10 + m_interval * (std::rand() % 11) / 100;
+    m_stop_handlers_at = sent + o.heartbeat_timeout * 2 / 3;
+    if (!m_alive) {
+        m_alive = true;
+        for (const auto& f : m_flows) f->set_alive(true);
+    }
+    drop_lost_jobs(connection, before);
+}
+
+// A job that we had before asking, and that the server does not count as ours, was cancelled or taken from us, and the
+// event was missed (or nobody listens): its handler works in vain.
+void pulse::drop_lost_jobs(PGconn* connection, const std::vector<std::vector<uuid>>& before) {
+    if (std::ranges::all_of(before, [](const auto& ids) { return ids.empty(); })) return;
+    std::unordered_set<uuid> ours;
+    for (const job& j : session(connection, m_patience).running_jobs(m_shared->options.worker_id)) ours.insert(j.id);
+    for (std::size_t i = 0; i < m_flows.size(); ++i)
+        for (const uuid& id : before[i])
+            if (!ours.contains(id)) m_flows[i]->cancel(id);
+}
+
+void pulse::wait(clock::time_point until) {
+    const auto span = std::max(0ms, std::chrono::ceil<std::chrono::milliseconds>(until - clock::now()));
+    if (m_ear) {
+        for (const event& e : m_ear->wait(span, m_wake)) hear(e);
+    } else {
+        pollfd p{m_wake, POLLIN, 0};
+        ::poll(&p, 1, static_cast<int>(span.count()));
+    }
+}
+
+void pulse::hear(const event& e) {
+    const std::string type = e.type();
+    if (type == "job.cancelled") {
+        if (const auto id = uuid::parse(e.body.value("j", "")))
+            for (const auto& f : m_flows) f->cancel(*id);
+    } else if (type.starts_with("queue.")) {
+        const std::string queue = e.body.value("q", "");
+        for (const auto& f : m_flows)
+            if (f->queue_name() == queue) f->wake();
+    }
+}
+
+void pulse::check_expiry() {
+    if (!m_alive || clock::now() < m_stop_handlers_at) return;
+    m_alive = false;
+    m_shared->log(log_level::error, "the heartbeat could not be renewed: handlers are stopped before others run their jobs");
+    for (const auto& f : m_flows) f->set_alive(false);
+}
+
+void pulse::retire() {
+    try {
+        if (!m_ear && !m_client) open();
+        session(m_ear ? m_ear->connection() : m_client->connection(), m_patience).retire_worker(m_shared->options.worker_id);
+    } catch (const std::exception& e) {
+        m_shared->log(log_level::warning, std::string("retire: ") + e.what());
+    }
+    m_ear.reset();
+    m_client.reset();
+}
+
+}  // namespace chancy::detail

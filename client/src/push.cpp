@@ -1,0 +1,60 @@
+#include <chancy/calls.hpp>
+#include <chancy/error.hpp>
+
+#include "statement.hpp"
+
+#include <algorithm>
+
+namespace chancy {
+namespace {
+
+using namespace detail;
+
+std::string object(const new_job& job) {
+    std::string out = R"({"func":)" + dump(job.func);
+    const auto add = [&](const char* key, const std::string& value) { ((((out += ",\"") += key) += "\":") += value); };
+    static const new_job defaults;  // what equals the default need not travel
+    if (job.kwargs != defaults.kwargs) add("kwargs", dump(job.kwargs));
+    if (job.queue != defaults.queue) add("queue", dump(job.queue));
+    if (job.priority != 0) add("priority", std::to_string(job.priority));
+    if (job.max_attempts != 1) add("max_attempts", std::to_string(job.max_attempts));
+    if (job.scheduled_at) add("scheduled_at", '"' + to_string(*job.scheduled_at) + '"');
+    if (job.unique_key) add("unique_key", dump(*job.unique_key));
+    if (job.limits != defaults.limits) add("limits", dump(job.limits));
+    if (job.meta != defaults.meta) add("meta", dump(job.meta));
+    if (job.on_conflict != defaults.on_conflict) add("on_conflict", dump(job.on_conflict));
+    return out + '}';
+}
+
+}  // namespace
+
+uuid calls::push(const new_job& job) {
+    const auto when = job.scheduled_at ? parameter(to_string(*job.scheduled_at)) : std::nullopt;
+    return execute({"push",
+                    "SELECT chancy.push($1::text, $2::jsonb, $3::text, $4::int, $5::int, coalesce($6::timestamptz, now()), "
+                    "$7::text, $8::jsonb, $9::jsonb, $10::text)",
+                    {job.func, dump(job.kwargs), job.queue, std::to_string(job.priority), std::to_string(job.max_attempts),
+                     when, job.unique_key, dump(job.limits), dump(job.meta), job.on_conflict},
+                    // With its key live, a push that is repeated meets its own job.
+                    job.unique_key ? repeat::safe : repeat::never})
+        .id(0, 0);
+}
+
+std::vector<pushed> calls::push_many(std::span<const new_job> jobs) {
+    std::string batch = "[";
+    for (const new_job& job : jobs) {
+        if (batch.size() > 1) batch += ',';
+        batch += object(job);
+    }
+    batch += ']';
+    const bool keyed = std::ranges::all_of(jobs, [](const new_job& job) { return job.unique_key.has_value(); });
+    const result rows = execute({"push_many", "SELECT ord, id, created FROM chancy.push_many($1::jsonb) ORDER BY ord",
+                                 {std::move(batch)}, keyed ? repeat::safe : repeat::never});
+    std::vector<pushed> out;
+    out.reserve(jobs.size());
+    for (int row = 0; row < rows.rows(); ++row)
+        out.push_back({rows.id(row, 1), rows.null(row, 2) ? std::nullopt : std::optional(rows.boolean(row, 2))});
+    return out;
+}
+
+}  // namespace chancy
