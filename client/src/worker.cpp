@@ -4,6 +4,7 @@
 #include "flow.hpp"
 #include "pulse.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <random>
 #include <stdexcept>
@@ -97,12 +98,18 @@ stop_on_signals::stop_on_signals(std::function<void()> stop) : m_end(::eventfd(0
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
     m_thread = std::thread([set, stop = std::move(stop), end = m_end] {
         const int signals = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        auto last = std::chrono::steady_clock::time_point();
         for (;;) {
             pollfd p[] = {{signals, POLLIN, 0}, {end, POLLIN, 0}};
             if (::poll(p, 2, -1) < 0) continue;
             if (p[1].revents != 0) break;
             signalfd_siginfo what;
-            while (::read(signals, &what, sizeof what) == sizeof what) stop();
+            while (::read(signals, &what, sizeof what) == sizeof what) {
+                // A terminal's Ctrl-C, and timeout(1), signal process and group: one wish, told twice.
+                const auto now = std::chrono::steady_clock::now();
+                if (now - last > std::chrono::milliseconds(500)) stop();
+                last = now;
+            }
         }
         ::close(signals);
     });

@@ -81,7 +81,7 @@ private:
     std::shared_ptr<state> m_state;  // a handler that never returns may outlive the worker
 };
 
-// SIGTERM and SIGINT call worker.stop(). Make it before other threads start: it blocks the two signals in the
+// SIGTERM and SIGINT call worker.stop(); two within half a second are one. Make it before other threads start: it blocks the two signals in the
 // calling thread, and in those it starts from then on.
 class stop_on_signals {
 public:

@@ -1,0 +1,169 @@
+#include "cli.hpp"
+
+#include <iostream>
+#include <thread>
+
+namespace chancy::cli {
+namespace {
+
+using namespace std::chrono_literals;
+
+int missing(const uuid& id) {
+    std::cerr << "chancy: there is no job " << id.to_string() << '\n';
+    return not_found;
+}
+
+void print_job(const context& with, const job& j) {
+    if (with.json) return print_json(j);
+    const auto line = [](const char* name, const std::string& value) {
+        if (!value.empty()) std::cout << name << std::string(14 - std::string_view(name).size(), ' ') << value << '\n';
+    };
+    const auto document = [&](const char* name, const json& value) {
+        if (!value.empty()) line(name, value.dump(-1, ' ', false, json::error_handler_t::replace));
+    };
+    line("id", j.id.to_string());
+    line("func", j.func);
+    line("queue", j.queue);
+    line("state", std::string(to_string(j.state)));
+    document("kwargs", j.kwargs);
+    if (j.result) line("result", j.result->dump());
+    line("priority", std::to_string(j.priority));
+    line("attempts", std::to_string(j.attempts) + " of " + std::to_string(j.max_attempts));
+    if (j.recoveries > 0) line("recoveries", std::to_string(j.recoveries));
+    line("unique key", j.unique_key.value_or(""));
+    line("worker", j.taken_by.value_or(""));
+    document("limits", j.limits);
+    document("meta", j.meta);
+    line("created", relative(j.created_at));
+    line("scheduled", relative(j.scheduled_at));
+    line("started", relative(j.started_at));
+    line("completed", relative(j.completed_at));
+    for (const json& e : j.errors) std::cout << "error in attempt " << e.value("attempt", 0) << ":\n" << e.value("traceback", "") << '\n';
+}
+
+int show(const context& with, const uuid& id) {
+    client db = with.connect();
+    const auto found = db.get_job(id);
+    if (!found) return missing(id);
+    print_job(with, *found);
+    return ok;
+}
+
+int list(const context& with, const job_filter& filter) {
+    client db = with.connect();
+    table out({"id", "queue", "func", "state", "priority", "attempts", "created", "unique key"});
+    for (const job& j : db.list_jobs(filter)) {
+        if (with.json) print_json(j);
+        else
+            out.add({j.id.to_string(), j.queue, j.func, std::string(to_string(j.state)), std::to_string(j.priority),
+                     std::to_string(j.attempts) + "/" + std::to_string(j.max_attempts), relative(j.created_at), j.unique_key.value_or("")});
+    }
+    if (!with.json) out.print();
+    return ok;
+}
+
+int report(const context& with, const uuid& id, const char* what, bool done, const char* otherwise) {
+    if (with.json) print_json({{"id", id.to_string()}, {what, done}});
+    else if (done) std::cout << id.to_string() << ' ' << what << '\n';
+    else std::cerr << "chancy: " << id.to_string() << ' ' << otherwise << '\n';
+    return done ? ok : not_found;
+}
+
+int cancel(const context& with, const std::vector<uuid>& ids) {
+    client db = with.connect();
+    const std::vector<bool> done = db.cancel_jobs(ids);
+    int code = ok;
+    for (std::size_t i = 0; i < ids.size(); ++i)
+        code = std::max(code, report(with, ids[i], "cancelled", done.at(i), "is missing or finished"));
+    return code;
+}
+
+int retry(const context& with, const std::vector<uuid>& ids) {
+    client db = with.connect();
+    int code = ok;
+    for (const uuid& id : ids)
+        code = std::max(code, report(with, id, "retried", db.retry_job(id), "is missing, unfinished, or its key is live again"));
+    return code;
+}
+
+int wait(const context& with, const uuid& id, const std::string& timeout) {
+    const auto deadline = std::chrono::steady_clock::now() + (timeout.empty() ? 24h * 365 * 10 : read_duration(timeout));
+    client db = with.connect();
+    listener ear(with.conninfo);
+    for (backoff pause;;) {
+        try {
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+            const auto found = wait_for_job(db, ear, id, left);
+            if (!found) return missing(id);
+            print_job(with, *found);
+            if (found->state == job_state::succeeded) return ok;
+            return found->finished() ? job_failed : timed_out;
+        } catch (const error& e) {  // the server was restarted, say: nothing to give up for
+            if (!e.connection_lost() || std::chrono::steady_clock::now() >= deadline) throw;
+            std::this_thread::sleep_for(pause.next());
+            try {
+                ear = listener(with.conninfo);
+            } catch (const error&) {
+                continue;
+            }
+        }
+    }
+}
+
+}  // namespace
+
+void add_job(CLI::App& app, context& with) {
+    CLI::App* jobs = app.add_subcommand("job", "Show, list, cancel, retry, wait for jobs");
+    jobs->fallthrough()->require_subcommand(1);
+    jobs->footer("Examples:\n  chancy job list --queue mail --state failed\n  chancy job show ID\n  chancy job wait ID --timeout 5m");
+
+    struct options {
+        std::vector<std::string> ids;
+        std::string state, after, timeout;
+        job_filter filter;
+    };
+    auto o = std::make_shared<options>();
+    const auto add = [&](const char* name, const char* description, auto run) {
+        CLI::App* c = jobs->add_subcommand(name, description);
+        c->fallthrough();
+        c->callback([o, &with, run] { with.command = [o, run] { return run(*o); }; });
+        return c;
+    };
+    const auto ids = [](const options& given) {
+        std::vector<uuid> out;
+        for (const std::string& text : given.ids) out.push_back(read_id(text));
+        return out;
+    };
+
+    CLI::App* c = add("show", "Show a job with its errors and result; exit code 3 if there is none",
+                      [&with, ids](const options& given) { return show(with, ids(given)[0]); });
+    c->add_option("id", o->ids, "The job's id")->required()->expected(1);
+
+    c = add("list", "List jobs, newest first", [&with](options& given) {
+        for (job_state s : {job_state::pending, job_state::running, job_state::retrying, job_state::succeeded, job_state::failed})
+            if (to_string(s) == given.state) given.filter.state = s;
+        if (!given.after.empty()) given.filter.after = read_id(given.after);
+        return list(with, given.filter);
+    });
+    c->add_option("--queue", o->filter.queue, "Of this queue");
+    c->add_option("--state", o->state, "pending, running, retrying, succeeded or failed")
+        ->check(CLI::IsMember({"pending", "running", "retrying", "succeeded", "failed"}));
+    c->add_option("--func", o->filter.func, "Of this func");
+    c->add_option("--after", o->after, "The next page: the last id of the page before");
+    c->add_option("--limit", o->filter.up_to, "At most so many")->capture_default_str();
+
+    c = add("cancel", "Cancel live jobs; running handlers are asked to stop; exit code 3 if one was not live",
+            [&with, ids](const options& given) { return cancel(with, ids(given)); });
+    c->add_option("id", o->ids, "The jobs' ids")->required();
+
+    c = add("retry", "Make finished jobs pending again; exit code 3 if one could not be",
+            [&with, ids](const options& given) { return retry(with, ids(given)); });
+    c->add_option("id", o->ids, "The jobs' ids")->required();
+
+    c = add("wait", "Wait until a job has finished, and show it; exit code 4 if it failed, 5 at the timeout",
+            [&with, ids](const options& given) { return wait(with, ids(given)[0], given.timeout); });
+    c->add_option("id", o->ids, "The job's id")->required()->expected(1);
+    c->add_option("--timeout", o->timeout, "Wait at most so long: 90, 10m, 1h");
+}
+
+}  // namespace chancy::cli

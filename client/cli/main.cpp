@@ -1,0 +1,60 @@
+// chancy: the queue on the command line.
+#include "cli.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+
+namespace {
+
+// What went wrong, on one line.
+int complain(const std::string& message, const std::string& hint) {
+    std::string line = message + (hint.empty() ? "" : " (" + hint + ")");
+    std::ranges::replace(line, '\n', ' ');
+    std::erase(line, '\t');
+    std::cerr << "chancy: " << line << '\n';
+    return chancy::cli::failure;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::signal(SIGPIPE, SIG_IGN);  // a broken pipe is an error where it is written to
+
+    chancy::cli::context context;
+    CLI::App app("The job queue in PostgreSQL, on the command line.", "chancy");
+    app.add_option("-d,--dbname", context.conninfo,
+                   "The database: a connection string, URI or name, by libpq's rules; without it the PG* variables and services");
+    app.add_flag("--json", context.json, "Print JSON: one line an object, keys are the column names");
+    app.set_version_flag("--version", "chancy " CHANCY_VERSION);
+    app.require_subcommand(1);
+    app.fallthrough();
+    app.footer(R"(Examples:
+  chancy push mail.send --kwargs '{"to": "a@b.c"}' --unique-key mail:17
+  chancy worker --queue default --exec mail.send=./send-mail
+  chancy job list --state failed
+  chancy -d 'host=db dbname=app' queue list --json
+
+Exit codes: 0 done, 1 error, 2 wrong usage, 3 no such thing or nothing to do, 4 the job failed (job wait), 5 timeout (job wait))");
+    chancy::cli::add_push(app, context);
+    chancy::cli::add_worker(app, context);
+    chancy::cli::add_queue(app, context);
+    chancy::cli::add_job(app, context);
+
+    try {
+        app.parse(argc, argv);
+        const int code = context.command();
+        std::cout.flush();
+        return std::cout ? code : complain("cannot write to standard output", "");
+    } catch (const CLI::Success& e) {
+        return app.exit(e);  // --help, --version
+    } catch (const CLI::ParseError& e) {
+        complain(e.what(), "see --help");
+        return chancy::cli::usage;
+    } catch (const chancy::error& e) {
+        return complain(e.what(), e.in_doubt() ? "it may or may not have been done" : e.hint());
+    } catch (const std::exception& e) {
+        return complain(e.what(), "");
+    }
+}

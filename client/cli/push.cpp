@@ -1,0 +1,51 @@
+#include "cli.hpp"
+
+#include <iostream>
+
+namespace chancy::cli {
+namespace {
+
+struct options {
+    new_job job;
+    std::string kwargs, meta, at, in;
+    std::vector<std::string> limits;
+};
+
+int push(const context& with, options& o) {
+    if (!o.kwargs.empty()) o.job.kwargs = read_json("--kwargs", o.kwargs);
+    if (!o.meta.empty()) o.job.meta = read_json("--meta", o.meta);
+    if (!o.at.empty()) o.job.scheduled_at = read_time(o.at);
+    if (!o.in.empty()) o.job.scheduled_at = now() + read_duration(o.in);
+    for (const std::string& limit : o.limits) o.job.limits.push_back(read_limit(limit));
+    client db = with.connect();
+    const pushed done = db.push_many({&o.job, 1}).at(0);
+    if (with.json) print_json({{"id", done.id.to_string()}, {"created", done.created.value_or(true)}});
+    else std::cout << done.id.to_string() << '\n';
+    if (!with.json && !done.created.value_or(true)) std::cerr << "chancy: a job with this key is live already\n";
+    return ok;
+}
+
+}  // namespace
+
+void add_push(CLI::App& app, context& with) {
+    auto o = std::make_shared<options>();
+    CLI::App* c = app.add_subcommand("push", "Push a job, and print its id");
+    c->fallthrough();
+    c->add_option("func", o->job.func, "The name of what to run; its worker knows it")->required();
+    c->add_option("--kwargs", o->kwargs, "Its arguments, a JSON object");
+    c->add_option("--queue", o->job.queue, "The queue")->capture_default_str();
+    c->add_option("--priority", o->job.priority, "Higher runs first")->capture_default_str();
+    c->add_option("--max-attempts", o->job.max_attempts, "How often it is tried")->capture_default_str();
+    auto* at = c->add_option("--at", o->at, "Not before this time: 2026-01-31T12:00:00Z, or \"2026-01-31 12:00\" (local)");
+    c->add_option("--in", o->in, "Not before so long from now: 90, 10m, 1h30m, 2d")->excludes(at);
+    c->add_option("--unique-key", o->job.unique_key, "One live job a key: while there is one, its id is printed instead");
+    c->add_option("--meta", o->meta, "Data of your own that stays with the job, a JSON object");
+    c->add_option("--limit", o->limits, "time=30s or memory=512M; once for each")->allow_extra_args(false);
+    c->footer(R"(Examples:
+  chancy push mail.send --kwargs '{"to": "a@b.c"}'
+  chancy push report.build --queue slow --in 10m --unique-key report:today
+  id=$(chancy push import --max-attempts 5) && chancy job wait "$id")");
+    c->callback([o, &with] { with.command = [o, &with] { return push(with, *o); }; });
+}
+
+}  // namespace chancy::cli
