@@ -1,6 +1,6 @@
 // cancel: end live jobs. The key is free at once; a running handler is asked to stop by an event,
 // and its late result no longer passes the fence.
-#include "event.hpp"
+#include "buffer.hpp"
 #include "role.hpp"
 #include "rows.hpp"
 
@@ -15,20 +15,21 @@ void write_cancel(table &jobs, TupleTableSlot *slot, TimestampTz now) {
 
 namespace {
 
-void cancel_all(std::span<change> cancels) {
+void cancel_all(moment m, const char *name, std::span<change> cancels) {
     permit may = require(role_kind::admin);
-    with_jobs([=](table &jobs) { apply(jobs, cancels, waiting::allowed, may); });
+    if (m == moment::commit) return buffer(name, cancels);
+    with_jobs([=](table &jobs) { apply(jobs, cancels, {waiting::allowed, 0, may, nullptr}); });
 }
 
 change make_cancel(const pg_uuid_t &id, int order) {
     change c{};
     c.kind = change_kind::cancel;
     c.id = id;
-    c.order = order;
+    c.order = c.element = order;
     return c;
 }
 
-void cancel_jobs(ArrayType *ids, const rows &out) {
+void cancel_jobs(moment m, ArrayType *ids, const rows &out) {
     Datum *elements;
     bool *nulls;
     int count;
@@ -42,11 +43,11 @@ void cancel_jobs(ArrayType *ids, const rows &out) {
         changes[i] = make_cancel(*DatumGetUUIDP(elements[i]), i);
     }
     std::span<change> cancels{changes, static_cast<size_t>(count)};
-    cancel_all(cancels);
+    cancel_all(m, "cancel_jobs", cancels);
     for (change &c : cancels) {
-        Datum values[] = {Int32GetDatum(c.order + 1), UUIDPGetDatum(&c.id), BoolGetDatum(c.is == verdict::applied)};
-        bool none[] = {false, false, false};
-        out.put(values, none);
+        Datum values[] = {Int32GetDatum(c.element + 1), UUIDPGetDatum(&c.id), BoolGetDatum(c.is == verdict::applied)};
+        bool nulls[] = {false, false, c.is == verdict::open};
+        out.put(values, nulls);
     }
 }
 
@@ -56,21 +57,29 @@ void cancel_jobs(ArrayType *ids, const rows &out) {
 
 extern "C" {
 
+// NULL: decided at commit.
 CHANCY_FUNCTION(chancy_cancel_job) {
+    using namespace chancy;
     PreventCommandIfReadOnly("chancy.cancel_job()");
-    chancy::check_given(fcinfo, 0, "id");
-    PG_RETURN_BOOL(chancy::with_memory("chancy cancel_job", [=] {
-        chancy::change c = chancy::make_cancel(*PG_GETARG_UUID_P(0), 0);
-        chancy::cancel_all({&c, 1});
-        return c.is == chancy::verdict::applied;
-    }));
+    check_given(fcinfo, 0, "id");
+    moment m = when();
+    verdict is = with_call_memory(m, "chancy cancel_job", [=] {
+        change *c = static_cast<change *>(palloc(sizeof(change)));
+        *c = make_cancel(*PG_GETARG_UUID_P(0), 0);
+        cancel_all(m, "cancel_job", {c, 1});
+        return c->is;
+    });
+    if (is == verdict::open) PG_RETURN_NULL();
+    PG_RETURN_BOOL(is == verdict::applied);
 }
 
 CHANCY_FUNCTION(chancy_cancel_jobs) {
+    using namespace chancy;
     PreventCommandIfReadOnly("chancy.cancel_jobs()");
-    chancy::check_given(fcinfo, 0, "ids");
-    chancy::rows out = chancy::begin_rows(fcinfo);
-    chancy::with_memory("chancy cancel_jobs", [=] { chancy::cancel_jobs(PG_GETARG_ARRAYTYPE_P(0), out); });
+    check_given(fcinfo, 0, "ids");
+    rows out = begin_rows(fcinfo);
+    moment m = when();
+    with_call_memory(m, "chancy cancel_jobs", [=] { cancel_jobs(m, PG_GETARG_ARRAYTYPE_P(0), out); });
     return 0;
 }
 }

@@ -1,15 +1,29 @@
 #include "change.hpp"
 
+#include "buffer.hpp"
 #include "event.hpp"
 #include "role.hpp"
 
 namespace chancy {
 
+const char *name(verdict v) {
+    static const char *const names[] = {"open",    "reserved", "created",  "duplicate", "withdrawn", "applied",
+                                        "stale",   "finished", "locked",   "conflict",  "missing"};
+    return names[static_cast<int>(v)];
+}
+
+void give_way(const char *what) {
+    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                    errmsg("could not wait for %s: this transaction holds locks of the queue already", what),
+                    errhint("Retry the transaction. In a transaction block leave chancy.push_mode at auto: it waits safely.")));
+    pg_unreachable();
+}
+
 namespace {
 
 struct writer {
     table &jobs;
-    waiting wait;
+    const policy &how;
     lookup by_id, by_key;
     TimestampTz now;
 };
@@ -47,32 +61,37 @@ bool may_apply(change &c, TupleTableSlot *slot) {
 }
 
 bytes copy(bytes b) {
-    char *data = static_cast<char *>(palloc(b.size));
+    char *data = static_cast<char *>(palloc(std::max(b.size, 1)));
     memcpy(data, b.data, b.size);
     return {data, b.size};
 }
 
-// Pass 1: finds the rows, without locks, and leaves out what the fence refuses. A row's key never
-// changes, so the order is known before the first lock.
-void locate(writer &w, std::span<change> changes, const permit &may) {
-    change **by_id = static_cast<change **>(palloc(sizeof(change *) * changes.size()));
+// Finds the row, without a lock. Where several changes name one row, only their order can tell what
+// the fence says.
+void locate(writer &w, change &c, bool alone) {
+    if (!find_job(w.jobs, w.by_id, c.id, w.jobs.found)) {
+        c.is = verdict::missing;
+        return;
+    }
+    job_row row = read_job(w.jobs.found);
+    check_queue(w.how.may, row.queue);
+    if (alone && !may_apply(c, w.jobs.found)) return;
+    if (row.key.data != nullptr) c.key = copy(row.key);
+    c.queue = copy(row.queue);
+    c.row = ExecCopySlotHeapTuple(w.jobs.found);
+}
+
+// Pass 1: a row's key never changes, so with all rows found the order is known before the first lock.
+void locate_all(writer &w, std::span<change> changes) {
+    change **by_id = static_cast<change **>(palloc_extended(sizeof(change *) * changes.size(), MCXT_ALLOC_HUGE));
     int count = 0;
     for (change &c : changes)
-        if (c.kind != change_kind::push) by_id[count++] = &c;
+        if (c.kind != change_kind::push && c.is == verdict::open) by_id[count++] = &c;
     std::sort(by_id, by_id + count, [](const change *a, const change *b) { return compare(a->id, b->id) < 0; });
+    auto same = [&](int i, int j) { return j >= 0 && j < count && compare(by_id[i]->id, by_id[j]->id) == 0; };
     for (int i = 0; i < count; i++) {
         CHECK_FOR_INTERRUPTS();
-        change &c = *by_id[i];
-        if (!find_job(w.jobs, w.by_id, c.id, w.jobs.found)) {
-            c.is = verdict::missing;
-            continue;
-        }
-        job_row row = read_job(w.jobs.found);
-        check_queue(may, row.queue);
-        if (!may_apply(c, w.jobs.found)) continue;
-        if (row.key.data != nullptr) c.key = copy(row.key);
-        c.queue = copy(row.queue);
-        c.row = ExecCopySlotHeapTuple(w.jobs.found);
+        locate(w, *by_id[i], !same(i, i - 1) && !same(i, i + 1));
     }
 }
 
@@ -97,23 +116,23 @@ state fill(writer &w, change &c, TupleTableSlot *slot) {
     return after;
 }
 
-// Locks the newest version of the row, in jobs.held, and checks the fence again. False when the
-// change is decided: locked, missing or refused by the fence.
-bool lock(writer &w, change &c) {
-    switch (lock_row(w.jobs, &c.row->t_self, LockTupleNoKeyExclusive,
-                     w.wait == waiting::allowed ? LockWaitBlock : LockWaitSkip)) {
-        case TM_Ok:
-            return may_apply(c, w.jobs.held);
-        case TM_WouldBlock:
-            c.is = verdict::locked;
-            return false;
-        default:
-            c.is = verdict::missing;
-            return false;
-    }
+// Locks the newest version of the row at tid, in jobs.held.
+TM_Result lock(writer &w, ItemPointer tid, bool skip) {
+    TM_Result locked = TM_WouldBlock;
+    if (skip || w.how.wait == waiting::never || w.how.deadline != 0)
+        locked = lock_row(w.jobs, tid, LockTupleNoKeyExclusive, LockWaitSkip);
+    if (locked != TM_WouldBlock || skip) return locked;
+    if (w.how.wait == waiting::never) give_way("a job that another transaction is changing");
+    wait_until(w.how.deadline, [&] { locked = lock_row(w.jobs, tid, LockTupleNoKeyExclusive, LockWaitBlock); });
+    return locked;
 }
 
-// A finished job becomes pending: after its row, the slot of its key.
+void applied(change &c, state after) {
+    c.is = verdict::applied;
+    tell_state(c, after);
+}
+
+// A finished job becomes pending: after its row, which is in jobs.held, the slot of its key.
 void enter_slot(writer &w, change &c) {
     for (;;) {
         key_state seen = probe_key(w.jobs, w.by_key, c.key, false);
@@ -123,18 +142,15 @@ void enter_slot(writer &w, change &c) {
             return;
         }
         if (TransactionIdIsValid(seen.entering)) {
-            wait_for_entry(w.jobs, w.by_key, seen);
+            wait_for_entry(w.jobs, w.by_key, seen, w.how);
             continue;
         }
         state after = fill(w, c, w.jobs.held);
-        if (update_speculatively(w.jobs, &w.jobs.held->tts_tid)) {
-            c.is = verdict::applied;
-            tell_state(c, after);
-            return;
-        }
+        if (update_speculatively(w.jobs, &w.jobs.held->tts_tid)) return applied(c, after);
     }
 }
 
+// Locks the row of a change and makes it.
 void change_row(writer &w, change &c) {
     bool enters = c.kind == change_kind::retry && c.key.size > 0;
     if (!enters) {
@@ -142,62 +158,106 @@ void change_row(writer &w, change &c) {
         // version exactly if the call says TM_Ok.
         ExecStoreHeapTuple(c.row, w.jobs.copy, false);
         state after = fill(w, c, w.jobs.copy);
-        if (update(w.jobs, &c.row->t_self, false) == TM_Ok) {
-            c.is = verdict::applied;
-            tell_state(c, after);
-            return;
-        }
+        if (update(w.jobs, &c.row->t_self, false) == TM_Ok) return applied(c, after);
     }
-    if (!lock(w, c)) return;
+    TM_Result locked = lock(w, &c.row->t_self, c.skip);
+    if (locked != TM_Ok) {
+        c.is = locked == TM_WouldBlock ? verdict::locked : verdict::missing;
+        return;
+    }
+    if (!may_apply(c, w.jobs.held)) return;
     if (enters) return enter_slot(w, c);
     state after = fill(w, c, w.jobs.held);
     TM_Result done = update(w.jobs, &w.jobs.held->tts_tid, true);
     if (done != TM_Ok) elog(ERROR, "a locked job changed (%d)", done);
-    c.is = verdict::applied;
-    tell_state(c, after);
+    applied(c, after);
+}
+
+void make(writer &w, change &c) {
+    if (w.how.at != nullptr) *w.how.at = &c;
+    if (c.kind == change_kind::push)
+        insert_job(w.jobs, w.by_key, c, w.how);
+    else
+        change_row(w, c);
+}
+
+// Several changes of one key, or of one keyless row: first all its rows are locked, by id, then the
+// changes are made in the order of calls, each seeing what the one before wrote.
+void make_group(writer &w, std::span<change *> group) {
+    for (size_t i = 0; i < group.size(); i++) {
+        change &c = *group[i];
+        if (c.kind == change_kind::push || (i > 0 && compare(group[i - 1]->id, c.id) == 0)) continue;
+        if (w.how.at != nullptr) *w.how.at = &c;
+        if (lock(w, &c.row->t_self, c.skip) == TM_WouldBlock)
+            for (change *same : group)
+                if (compare(same->id, c.id) == 0) same->is = verdict::locked;
+    }
+    std::sort(group.begin(), group.end(), [](const change *a, const change *b) { return a->order < b->order; });
+    for (change *c : group) {
+        if (c->is != verdict::open) continue;
+        CommandCounterIncrement();
+        if (c->kind != change_kind::push) locate(w, *c, true);
+        if (c->is == verdict::open) make(w, *c);
+    }
+}
+
+// Pass 2: the one order. Keys bytewise; of a key the rows by id, then its slot.
+bool before(const change *a, const change *b) {
+    int by_key = compare(a->key, b->key);
+    if (by_key != 0) return by_key < 0;
+    bool a_slot = a->kind == change_kind::push, b_slot = b->kind == change_kind::push;
+    if (a_slot != b_slot) return b_slot;
+    if (a_slot) return a->order < b->order;
+    int by_id = compare(a->id, b->id);
+    return by_id != 0 ? by_id < 0 : a->order < b->order;
+}
+
+bool same_group(const change *a, const change *b) {
+    if (a->key.size > 0 || b->key.size > 0) return compare(a->key, b->key) == 0;
+    return a->kind != change_kind::push && b->kind != change_kind::push && compare(a->id, b->id) == 0;
 }
 
 }  // namespace
 
-void apply(table &jobs, std::span<change> changes, waiting wait, const permit &may) {
-    if (changes.empty()) return;
+void check_queues(std::span<change> changes, const permit &may) {
+    if (may.all) return;
+    with_jobs([=](table &jobs) {
+        lookup by_id = begin_id_lookup(jobs, SnapshotSelf);
+        for (change &c : changes)
+            if (find_job(jobs, by_id, c.id, jobs.found)) check_queue(may, read_job(jobs.found).queue);
+        end_lookup(by_id);
+    });
+}
+
+void apply(table &jobs, std::span<change> changes, const policy &how) {
     bool keys = false, rows = false;
     for (change &c : changes) {
+        if (c.is != verdict::open) continue;
         keys = keys || c.key.size > 0 || c.kind == change_kind::retry;
         rows = rows || c.kind != change_kind::push;
     }
-    writer w{jobs, wait, {}, {}, GetCurrentTimestamp()};
+    writer w{jobs, how, {}, {}, GetCurrentTimestamp()};
     if (rows) {
         w.by_id = begin_id_lookup(jobs, SnapshotSelf);
-        locate(w, changes, may);
-        end_lookup(w.by_id);
+        locate_all(w, changes);
     }
     if (keys) w.by_key = begin_key_lookup(jobs);
-
-    // Pass 2: the one order. Rows of a key come before its slot.
-    change **order = static_cast<change **>(palloc(sizeof(change *) * changes.size()));
-    int count = 0;
+    change **order = static_cast<change **>(palloc_extended(sizeof(change *) * (changes.size() + 1), MCXT_ALLOC_HUGE));
+    size_t count = 0;
     for (change &c : changes)
         if (c.is == verdict::open) order[count++] = &c;
-    std::sort(order, order + count, [](const change *a, const change *b) {
-        int by_key = compare(a->key, b->key);
-        if (by_key != 0) return by_key < 0;
-        bool a_slot = a->kind == change_kind::push, b_slot = b->kind == change_kind::push;
-        if (a_slot != b_slot) return b_slot;
-        if (a_slot) return a->order < b->order;
-        int by_id = compare(a->id, b->id);
-        return by_id != 0 ? by_id < 0 : a->order < b->order;
-    });
-    for (int i = 0; i < count; i++) {
+    std::sort(order, order + count, before);
+    for (size_t i = 0, end; i < count; i = end) {
         CHECK_FOR_INTERRUPTS();
-        change &c = *order[i];
-        if (c.kind == change_kind::push)
-            insert_job(jobs, w.by_key, c);
+        for (end = i + 1; end < count && same_group(order[i], order[end]);) end++;
+        if (end == i + 1)
+            make(w, *order[i]);
         else
-            change_row(w, c);
+            make_group(w, {order + i, end - i});
     }
-
     if (keys) end_lookup(w.by_key);
+    if (rows) end_lookup(w.by_id);
+    if (keys || rows) note_locks();
     CommandCounterIncrement();
     tell(changes);
 }

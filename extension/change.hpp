@@ -1,7 +1,7 @@
 // Changes to jobs, and the one order in which they are made.
 //
 // Every writer of jobs (push, apply_updates, cancel_jobs, retry_job) decodes its input into changes
-// and hands them to apply(), which sorts them and takes all locks in one order of resources:
+// and hands them, at once or at commit (buffer.hpp), to apply(), which sorts them and takes all locks in one order of resources:
 // keys bytewise; for a key its rows by id, then its slot (becoming the live job of the key). So two
 // transactions never wait for each other in a circle. Effects within a key follow the order of calls.
 #pragma once
@@ -33,8 +33,10 @@ enum class change_kind : uint8 { push, result, cancel, retry };
 
 enum class verdict : uint8 {
     open,       // not decided yet
+    reserved,   // decided at commit
     created,    // push: a new job
     duplicate,  // push: id is that of the key's live job
+    withdrawn,  // push: cancelled in its own transaction; cancel: of such a push
     applied,
     stale,     // result: another attempt, or none
     finished,  // cancel: not live any more; retry: not finished
@@ -43,10 +45,15 @@ enum class verdict : uint8 {
     missing,   // no such job
 };
 
+const char *name(verdict v);
+
 struct change {
     change_kind kind;
     verdict is;
-    int order;     // order of calls, and of elements within a call
+    bool skip;     // result: a held row is told as locked, not waited for
+    int call;      // which call of the transaction, from 0
+    int element;   // which element of the call, from 0
+    int order;     // of all changes that are applied together
     pg_uuid_t id;  // the job's; of a push the reserved one, and afterwards the one to tell
     bytes key;     // size 0 without a key
     bytes queue;   // rows: the job's queue
@@ -61,16 +68,42 @@ struct change {
 
 enum class waiting : uint8 {
     allowed,  // in the one order
-    skip,     // what is held is told as locked
+    never,    // the transaction holds a lock of ours already: what is busy ends it with 40001
 };
 
-// Applies all changes; decides each one's verdict. permitted(queue) refuses queues of others before
-// anything is written. Ends with a new command id, so that the next call sees what this one wrote.
 struct permit;
-void apply(table &jobs, std::span<change> changes, waiting wait, const permit &may);
+
+struct policy {
+    waiting wait;
+    TimestampTz deadline;  // for all waits together; 0: the server's own timeouts hold
+    const permit &may;     // queues of others are refused before anything is written
+    const change **at;     // told which change is being made, for error messages; may be null
+};
+
+// Applies all changes; decides each one's verdict. Ends with a new command id, so that the next call
+// sees what this one wrote.
+void apply(table &jobs, std::span<change> changes, const policy &how);
+
+// Refuses (42501) changes to jobs of queues that are not permitted; for calls that are made at commit.
+void check_queues(std::span<change> changes, const permit &may);
+
+// 40001: something of the queue is busy, and the transaction may not wait for it.
+[[noreturn]] void give_way(const char *what);
+
+// Runs wait() so that it ends with 55P03 at the deadline.
+template <jumpable Wait>
+void wait_until(TimestampTz deadline, Wait wait) {
+    if (deadline == 0) return wait();
+    int left = static_cast<int>(std::clamp<int64>((deadline - GetCurrentTimestamp()) / 1000, 1, INT_MAX));
+    if (LockTimeout > 0) left = std::min(left, LockTimeout);
+    int level = NewGUCNestLevel();
+    set_config_option("lock_timeout", psprintf("%d", left), PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    wait();
+    AtEOXact_GUC(true, level);
+}
 
 // The parts, each in the file of its capability; the row is jobs.found or jobs.held as read.
-void insert_job(table &jobs, lookup &by_key, change &c);                               // push.cpp
+void insert_job(table &jobs, lookup &by_key, change &c, const policy &how);            // push.cpp
 void write_result(table &jobs, TupleTableSlot *row, const change &c, state *after);    // update.cpp: fills jobs.next
 void write_cancel(table &jobs, TupleTableSlot *row, TimestampTz now);                  // cancel.cpp: fills jobs.next
 void write_retry(table &jobs, TupleTableSlot *row, TimestampTz now);                   // retry.cpp: fills jobs.next
@@ -86,6 +119,7 @@ struct key_state {
 lookup begin_key_lookup(table &jobs);
 // share: hold a waiting job FOR KEY SHARE, so that it does not run before we commit.
 key_state probe_key(table &jobs, lookup &by_key, bytes key, bool share);
-void wait_for_entry(table &jobs, lookup &by_key, const key_state &seen);
+// Waits until whoever enters the slot has ended, or 40001.
+void wait_for_entry(table &jobs, lookup &by_key, const key_state &seen, const policy &how);
 
 }  // namespace chancy

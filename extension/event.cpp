@@ -1,5 +1,7 @@
 #include "event.hpp"
 
+#include "buffer.hpp"
+
 extern "C" {
 #include "utils/json.h"
 }
@@ -7,19 +9,6 @@ extern "C" {
 namespace chancy {
 
 namespace {
-
-void send(const char *payload) {
-    Relation channels = table_open(table_oid("event_channels"), AccessShareLock);
-    TableScanDesc scan = table_beginscan(channels, SnapshotSelf, 0, nullptr);
-    TupleTableSlot *slot = table_slot_create(channels, nullptr);
-    while (table_scan_getnextslot(scan, ForwardScanDirection, slot)) {
-        bool null;
-        Async_Notify(to_cstring(view(slot_getattr(slot, 1, &null))), payload);
-    }
-    ExecDropSingleTupleTableSlot(slot);
-    table_endscan(scan);
-    table_close(channels, AccessShareLock);
-}
 
 void put_field(StringInfo json, const char *field, bytes value) {
     appendStringInfo(json, ", \"%s\": ", field);
@@ -49,13 +38,29 @@ bool is_watched(Relation watches, const pg_uuid_t &id) {
 
 }  // namespace
 
+void send(std::span<const char *> payloads) {
+    Oid oid = get_relname_relid("event_channels", get_namespace_oid("chancy", true));
+    if (!OidIsValid(oid)) return;  // the transaction has dropped the extension
+    Relation channels = table_open(oid, AccessShareLock);
+    TableScanDesc scan = table_beginscan(channels, SnapshotSelf, 0, nullptr);
+    TupleTableSlot *slot = table_slot_create(channels, nullptr);
+    while (table_scan_getnextslot(scan, ForwardScanDirection, slot)) {
+        bool null;
+        char *channel = to_cstring(view(slot_getattr(slot, 1, &null)));
+        for (const char *payload : payloads) Async_Notify(channel, payload);
+    }
+    ExecDropSingleTupleTableSlot(slot);
+    table_endscan(scan);
+    table_close(channels, AccessShareLock);
+}
+
 void emit(const char *type, const char *field, bytes value) {
     StringInfoData json;
     initStringInfo(&json);
     appendStringInfo(&json, "{\"t\": \"%s\"", type);
     put_field(&json, field, value);
     appendStringInfoChar(&json, '}');
-    send(json.data);
+    buffer_event(json.data);
 }
 
 void tell(std::span<change> changes) {
@@ -93,7 +98,7 @@ void tell(std::span<change> changes) {
         put_field(&json, "j", view(id_text(c.id)));
         put_field(&json, "s", view(name(c.after)));
         appendStringInfoChar(&json, '}');
-        send(json.data);
+        buffer_event(json.data);
     }
     if (watches != nullptr) table_close(watches, AccessShareLock);
 }

@@ -5,8 +5,9 @@
 // KEY SHARE too: so a waiting job runs only after those who pushed it again have committed.
 #include "fetch.hpp"
 
+#include "buffer.hpp"
 #include "compat.hpp"
-#include "role.hpp"
+#include "hot.hpp"
 #include "rows.hpp"
 
 namespace chancy {
@@ -62,12 +63,17 @@ bool only_locked(table &jobs) {
     return HEAP_XMAX_IS_LOCKED_ONLY(found->base.tuple->t_data->t_infomask);
 }
 
-claim claim_row(table &jobs, const job_row &row, Datum worker) {
-    copy_row(jobs, jobs.found);
+void fill_claim(table &jobs, TupleTableSlot *from, Datum worker) {
+    TimestampTz before = read_job(from).started_at;
+    copy_row(jobs, from);
     set_state(jobs, state::running);
     set(jobs, jobs_taken_by, worker);
     // Strictly rising per row, whatever the clock does: it is the fencing token.
-    set(jobs, jobs_started_at, TimestampTzGetDatum(std::max(GetCurrentTimestamp(), row.started_at + 1)));
+    set(jobs, jobs_started_at, TimestampTzGetDatum(std::max(GetCurrentTimestamp(), before + 1)));
+}
+
+claim claim_row(table &jobs, const job_row &row, Datum worker, TimestampTz now) {
+    fill_claim(jobs, jobs.found, worker);
     switch (update(jobs, &jobs.found->tts_tid, false)) {
         case TM_Ok:
             return claim::done;
@@ -76,15 +82,14 @@ claim claim_row(table &jobs, const job_row &row, Datum worker) {
         default:
             return claim::lost;
     }
-    // Our own transaction may be the holder (it pushed a duplicate before); a foreign one is passed by.
+    // Our own transaction may be the holder (it pushed a duplicate before). A foreign one is passed by,
+    // unless duplicates have kept the job from running for too long: NO KEY UPDATE goes with their KEY SHARE.
     bool held = only_locked(jobs);
-    if (lock_row(jobs, &jobs.found->tts_tid, LockTupleExclusive, LockWaitSkip) != TM_Ok)
-        return held ? claim::held : claim::lost;
-    if (!is_waiting(read_job(jobs.held).is)) return claim::lost;
-    copy_row(jobs, jobs.held);
-    set_state(jobs, state::running);
-    set(jobs, jobs_taken_by, worker);
-    set(jobs, jobs_started_at, TimestampTzGetDatum(std::max(GetCurrentTimestamp(), read_job(jobs.held).started_at + 1)));
+    LockTupleMode mode = held && passed_for_long(row.id, now) ? LockTupleNoKeyExclusive : LockTupleExclusive;
+    if (lock_row(jobs, &jobs.found->tts_tid, mode, LockWaitSkip) != TM_Ok) return held ? claim::held : claim::lost;
+    job_row newest = read_job(jobs.held);
+    if (!is_waiting(newest.is) || newest.scheduled_at > now) return claim::lost;
+    fill_claim(jobs, jobs.held, worker);
     return update(jobs, &jobs.held->tts_tid, true) == TM_Ok ? claim::done : claim::lost;
 }
 
@@ -97,7 +102,7 @@ void claim_due(table &jobs, bytes queue, bytes worker, int32 up_to, TimestampTz 
         CHECK_FOR_INTERRUPTS();
         job_row row = read_job(jobs.found);
         if (!is_waiting(row.is) || row.scheduled_at > now || row.attempts >= row.max_attempts) continue;
-        switch (claim_row(jobs, row, taken_by)) {
+        switch (claim_row(jobs, row, taken_by, now)) {
             case claim::done:
                 into[(*count)++] = ExecCopySlotHeapTuple(jobs.next);
                 break;
@@ -130,6 +135,7 @@ fetched fetch(table &jobs, bytes queue, bytes worker, int32 up_to) {
             if (count > 0) add_to_counter(counters, a, queue, count);
         });
     }
+    if (count > 0) note_locks();
     CommandCounterIncrement();
     return {{into, static_cast<size_t>(count)}, passed};
 }

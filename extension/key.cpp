@@ -2,6 +2,7 @@
 // replication does to find its rows, and waits only for an uncommitted entry into the slot. Whoever
 // is leaving it, uncommitted, counts as live: as if the push had come a moment earlier.
 #include "change.hpp"
+#include "setting.hpp"
 
 namespace chancy {
 
@@ -56,23 +57,24 @@ key_state probe_key(table &jobs, lookup &by_key, bytes key, bool share) {
             job_row row = read_job(jobs.found);
             seen.live = true;
             seen.id = row.id;
-            if (share && !leaving && is_waiting(row.is) && !is_ours(jobs.found)) replaced = !share_row(jobs);
+            if (share && setting.duplicate_lock && !leaving && is_waiting(row.is) && !is_ours(jobs.found)) replaced = !share_row(jobs);
             break;
         }
         if (!replaced) return seen;
     }
 }
 
-void wait_for_entry(table &jobs, lookup &by_key, const key_state &seen) {
+void wait_for_entry(table &jobs, lookup &by_key, const key_state &seen, const policy &how) {
     // A scan keeps its page pinned, and VACUUM would wait for the pin as long as we wait here.
     index_rescan(by_key.scan, &by_key.key, 1, nullptr, 0);
     ExecClearTuple(jobs.found);
-    if (seen.token != 0) {
-        SpeculativeInsertionWait(seen.entering, seen.token);
-    } else {
+    // A token is held for the moment of an insert, and by nobody who waits for more than another token.
+    if (seen.token != 0) return SpeculativeInsertionWait(seen.entering, seen.token);
+    if (how.wait == waiting::never) give_way("a key that another transaction is pushing");
+    wait_until(how.deadline, [&] {
         ItemPointerData tid = seen.tid;
         XactLockTableWait(seen.entering, jobs.rel, &tid, XLTW_InsertIndex);
-    }
+    });
 }
 
 }  // namespace chancy

@@ -1,6 +1,13 @@
 // The shared object itself: magic block and start-up.
-#include "postgres.hpp"
+#include "buffer.hpp"
+#include "setting.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+void _PG_init(void) {
+    chancy::define_settings();
+    chancy::start_buffer();
+}
 }

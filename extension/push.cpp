@@ -4,7 +4,7 @@
 // first (key.cpp) and enters the slot of its key only when nobody is in it. Ids are Chancy's: 60 bits
 // of 100 ns ticks since 1970, then 7, the variant and 62 random bits, rising strictly in input order,
 // because fetch runs jobs of one priority in id order.
-#include "compat.hpp"
+#include "buffer.hpp"
 #include "event.hpp"
 #include "role.hpp"
 #include "rows.hpp"
@@ -127,7 +127,7 @@ void fill_row(table &jobs, const change &c) {
 
 }  // namespace
 
-void insert_job(table &jobs, lookup &by_key, change &c) {
+void insert_job(table &jobs, lookup &by_key, change &c, const policy &how) {
     if (c.key.size == 0) {
         fill_row(jobs, c);
         insert(jobs);
@@ -142,7 +142,7 @@ void insert_job(table &jobs, lookup &by_key, change &c) {
             return;
         }
         if (TransactionIdIsValid(seen.entering)) {
-            wait_for_entry(jobs, by_key, seen);
+            wait_for_entry(jobs, by_key, seen, how);
             continue;
         }
         fill_row(jobs, c);
@@ -167,63 +167,74 @@ void check_added_columns(table &jobs) {
     }
 }
 
-void push_all(std::span<change> pushes, std::span<new_job> jobs_given) {
-    permit may = require(role_kind::producer);
-    for (size_t i = 0; i < pushes.size(); i++) {
-        new_job &job = jobs_given[i];
-        check_queue(may, job.queue);
-        pushes[i] = {};
-        pushes[i].kind = change_kind::push;
-        pushes[i].order = i;
-        pushes[i].job = &job;
-        if (job.key.data != nullptr) pushes[i].key = job.key;
-    }
-    make_ids(pushes);
-    with_jobs([=](table &jobs) {
-        check_added_columns(jobs);
-        apply(jobs, pushes, waiting::allowed, permit{true, nullptr, 0});
-    });
-}
-
 template <typename T>
 std::span<T> make_span(int count) {
     return {static_cast<T *>(palloc_extended(sizeof(T) * std::max(count, 1), MCXT_ALLOC_HUGE)), static_cast<size_t>(count)};
 }
 
-pg_uuid_t push_one(FunctionCallInfo fcinfo) {
+// Pushes now, or reserves ids and pushes at commit. A keyless job meets nobody, so it is never buffered.
+std::span<change> push_all(moment m, const char *name, std::span<new_job> given) {
+    permit may = require(role_kind::producer);
+    std::span<change> pushes = make_span<change>(given.size());
+    size_t keyed = 0;
+    for (size_t i = 0; i < given.size(); i++) {
+        check_queue(may, given[i].queue);
+        pushes[i] = {};
+        pushes[i].kind = change_kind::push;
+        pushes[i].element = pushes[i].order = i;
+        pushes[i].job = &given[i];
+        if (given[i].key.data != nullptr) {
+            pushes[i].key = given[i].key;
+            keyed++;
+        }
+    }
+    make_ids(pushes);
+    std::span<change> later = make_span<change>(m == moment::commit ? keyed : 0);
+    if (!later.empty()) {
+        change *end = later.data();
+        for (change &c : pushes) {
+            if (c.key.size == 0) continue;
+            *end++ = c;
+            c.is = verdict::reserved;
+        }
+    }
+    if (later.size() < pushes.size())
+        with_jobs([=](table &jobs) {
+            check_added_columns(jobs);
+            permit all{true, nullptr, 0};
+            apply(jobs, pushes, {waiting::allowed, 0, all, nullptr});
+        });
+    buffer(name, later);
+    return pushes;
+}
+
+pg_uuid_t push_one(moment m, FunctionCallInfo fcinfo) {
     static const char *const names[] = {"func",         "kwargs",     "queue",  "priority", "max_attempts",
                                         "scheduled_at", "unique_key", "limits", "meta",     "on_conflict"};
     for (int i = 0; i < 10; i++)
         if (i != 6) check_given(fcinfo, i, names[i]);
     place here{nullptr, 0, nullptr};
-    new_job job{.func = argument_text(fcinfo, 0), .queue = argument_text(fcinfo, 2), .key = argument_text(fcinfo, 6),
-                .kwargs = PG_GETARG_JSONB_P(1), .limits = PG_GETARG_JSONB_P(7), .meta = PG_GETARG_JSONB_P(8),
+    std::span<new_job> given = make_span<new_job>(1);
+    given[0] = {.func = copy_argument_text(fcinfo, 0), .queue = copy_argument_text(fcinfo, 2), .key = copy_argument_text(fcinfo, 6),
+                .kwargs = PG_GETARG_JSONB_P_COPY(1), .limits = PG_GETARG_JSONB_P_COPY(7), .meta = PG_GETARG_JSONB_P_COPY(8),
                 .priority = PG_GETARG_INT32(3), .max_attempts = PG_GETARG_INT32(4), .scheduled_at = PG_GETARG_TIMESTAMPTZ(5)};
-    check_object(job.kwargs, here.at("kwargs"));
-    check_object(job.meta, here.at("meta"));
-    check_limits(job.limits, here.at("limits"));
+    check_object(given[0].kwargs, here.at("kwargs"));
+    check_object(given[0].meta, here.at("meta"));
+    check_limits(given[0].limits, here.at("limits"));
     check_conflict_mode(argument_text(fcinfo, 9), here.at("on_conflict"));
-    check_job(job, here);
-    change push;
-    push_all({&push, 1}, {&job, 1});
-    return push.id;
+    check_job(given[0], here);
+    return push_all(m, "push", given)[0].id;
 }
 
-void push_many(Jsonb *batch, const rows &out) {
-    int count = batch_size(batch, "jobs");
-    std::span<new_job> given = make_span<new_job>(count);
-    std::span<change> pushes = make_span<change>(count);
+std::span<change> push_many(moment m, const char *name, FunctionCallInfo fcinfo) {
+    // What is buffered points into the batch, so that has to live as long.
+    Jsonb *batch = m == moment::now ? PG_GETARG_JSONB_P(0) : PG_GETARG_JSONB_P_COPY(0);
+    std::span<new_job> given = make_span<new_job>(batch_size(batch, "jobs"));
     defaults d = make_defaults();
     each_object(batch, "jobs", [&](int i, JsonbContainer *object) {
         read_job_object(object, {"jobs", i, nullptr}, d, &given[i]);
     });
-    push_all(pushes, given);
-    for (int i = 0; i < count; i++) {
-        Datum values[] = {Int32GetDatum(i + 1), UUIDPGetDatum(&pushes[i].id),
-                          BoolGetDatum(pushes[i].is == verdict::created)};
-        bool nulls[] = {false, false, false};
-        out.put(values, nulls);
-    }
+    return push_all(m, name, given);
 }
 
 }  // namespace
@@ -233,17 +244,42 @@ void push_many(Jsonb *batch, const rows &out) {
 extern "C" {
 
 CHANCY_FUNCTION(chancy_push) {
+    using namespace chancy;
     PreventCommandIfReadOnly("chancy.push()");
     pg_uuid_t *id = static_cast<pg_uuid_t *>(palloc(sizeof(pg_uuid_t)));
-    *id = chancy::with_memory("chancy push", [=] { return chancy::push_one(fcinfo); });
+    moment m = when();
+    *id = with_call_memory(m, "chancy push", [=] { return push_one(m, fcinfo); });
     PG_RETURN_UUID_P(id);
 }
 
 CHANCY_FUNCTION(chancy_push_many) {
+    using namespace chancy;
     PreventCommandIfReadOnly("chancy.push_many()");
-    chancy::check_given(fcinfo, 0, "jobs");
-    chancy::rows out = chancy::begin_rows(fcinfo);
-    chancy::with_memory("chancy push_many", [=] { chancy::push_many(PG_GETARG_JSONB_P(0), out); });
+    check_given(fcinfo, 0, "jobs");
+    rows out = begin_rows(fcinfo);
+    moment m = when();
+    with_call_memory(m, "chancy push_many", [=] {
+        for (const change &c : push_many(m, "push_many", fcinfo)) {
+            Datum values[] = {Int32GetDatum(c.element + 1), UUIDPGetDatum(&c.id), BoolGetDatum(c.is == verdict::created)};
+            bool nulls[] = {false, false, c.is == verdict::reserved};
+            out.put(values, nulls);
+        }
+    });
+    return 0;
+}
+
+CHANCY_FUNCTION(chancy_push_at_commit) {
+    using namespace chancy;
+    PreventCommandIfReadOnly("chancy.push_at_commit()");
+    check_given(fcinfo, 0, "jobs");
+    rows out = begin_rows(fcinfo);
+    with_call_memory(moment::commit, "chancy push_at_commit", [=] {
+        for (const change &c : push_many(moment::commit, "push_at_commit", fcinfo)) {
+            Datum values[] = {Int32GetDatum(c.element + 1), UUIDPGetDatum(&c.id)};
+            bool nulls[] = {false, false};
+            out.put(values, nulls);
+        }
+    });
     return 0;
 }
 

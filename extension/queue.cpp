@@ -1,8 +1,10 @@
-// queue: declare, pause, resume and delete queues.
+// queue: declare, pause, resume and delete queues (deleting itself: purge.cpp).
 //
 // queues is read on the hot path without locks, so a change holds for the fetch after its commit.
+#include "queue.hpp"
+
+#include "buffer.hpp"
 #include "event.hpp"
-#include "role.hpp"
 #include "statement.hpp"
 
 namespace chancy {
@@ -118,34 +120,23 @@ bool resume_queue(FunctionCallInfo fcinfo) {
     return set_queue_state(fcinfo, "active", {TIMESTAMPTZOID, 0, true}, "queue.resumed");
 }
 
-[[noreturn]] void refuse_in_use(bytes queue, const char *what) {
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("queue \"%s\" is in use: %s", to_cstring(queue), what),
-                    errhint("Pause it, let its jobs end or cancel them, and try again.")));
-    pg_unreachable();
-}
+// True, false, or neither when it is decided at commit.
+struct deleted {
+    bool known, existed;
+};
 
-bool delete_queue(FunctionCallInfo fcinfo) {
-    bytes queue = check_name(fcinfo);
+deleted delete_queue(moment m, FunctionCallInfo fcinfo) {
+    check_name(fcinfo);
     check_given(fcinfo, 1, "purge_jobs");
     require_admin();
-    parameter parameters[] = {given(fcinfo, 0, TEXTOID)};
-    auto exists = [&](const char *sql) { return run_as_owner(sql, parameters) > 0; };
-    const char *running =
-        "SELECT FROM chancy.jobs j WHERE j.state OPERATOR(pg_catalog.=) 'running' "
-        "AND j.queue OPERATOR(pg_catalog.=) $1 LIMIT 1";
-    if (exists(running)) refuse_in_use(queue, "one of its jobs runs");
-    uint64 deleted = run_as_owner("DELETE FROM chancy.queues q WHERE q.name OPERATOR(pg_catalog.=) $1", parameters);
-    if (deleted > 0) emit("queue.deleted", "q", queue);
-    if (!PG_GETARG_BOOL(1)) return deleted > 0;
-    // SKIP LOCKED: deleting never waits, so it meets nobody's lock order. What is left is held.
-    run_as_owner(
-        "DELETE FROM chancy.jobs d USING (SELECT j.id FROM chancy.jobs j WHERE j.queue OPERATOR(pg_catalog.=) $1"
-        " AND j.state OPERATOR(pg_catalog.<>) 'running' FOR UPDATE SKIP LOCKED) AS free"
-        " WHERE d.id OPERATOR(pg_catalog.=) free.id",
-        parameters);
-    if (exists("SELECT FROM chancy.jobs j WHERE j.queue OPERATOR(pg_catalog.=) $1 LIMIT 1"))
-        refuse_in_use(queue, "one of its jobs is held by another transaction");
-    return deleted > 0;
+    deleted_queue one{copy_argument_text(fcinfo, 0), PG_GETARG_BOOL(1), false};
+    if (m == moment::commit) {
+        buffer_delete(one.name, one.purge_jobs);
+        return {false, false};
+    }
+    permit all{true, nullptr, 0};
+    delete_queues({&one, 1}, {waiting::allowed, 0, all, nullptr});
+    return {true, one.existed};
 }
 
 }  // namespace
@@ -171,6 +162,9 @@ CHANCY_FUNCTION(chancy_resume_queue) {
 
 CHANCY_FUNCTION(chancy_delete_queue) {
     PreventCommandIfReadOnly("chancy.delete_queue()");
-    PG_RETURN_BOOL(chancy::delete_queue(fcinfo));
+    chancy::moment m = chancy::when();
+    chancy::deleted result = chancy::with_call_memory(m, "chancy delete_queue", [=] { return chancy::delete_queue(m, fcinfo); });
+    if (!result.known) PG_RETURN_NULL();
+    PG_RETURN_BOOL(result.existed);
 }
 }

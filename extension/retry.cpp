@@ -6,8 +6,7 @@
 
 #include <cmath>
 
-#include "event.hpp"
-#include "role.hpp"
+#include "buffer.hpp"
 
 namespace chancy {
 
@@ -71,14 +70,17 @@ void write_retry(table &jobs, TupleTableSlot *, TimestampTz now) {
 
 namespace {
 
-bool retry_job(const pg_uuid_t &id) {
+verdict retry_job(moment m, const pg_uuid_t &id) {
     permit may = require(role_kind::admin);
-    change c{};
-    c.kind = change_kind::retry;
-    c.id = id;
-    std::span<change> retries{&c, 1};
-    with_jobs([=](table &jobs) { apply(jobs, retries, waiting::allowed, may); });
-    return c.is == verdict::applied;
+    change *c = static_cast<change *>(palloc0(sizeof(change)));
+    c->kind = change_kind::retry;
+    c->id = id;
+    std::span<change> retries{c, 1};
+    if (m == moment::commit)
+        buffer("retry_job", retries);
+    else
+        with_jobs([=](table &jobs) { apply(jobs, retries, {waiting::allowed, 0, may, nullptr}); });
+    return c->is;
 }
 
 }  // namespace
@@ -87,9 +89,14 @@ bool retry_job(const pg_uuid_t &id) {
 
 extern "C" {
 
+// NULL: decided at commit.
 CHANCY_FUNCTION(chancy_retry_job) {
+    using namespace chancy;
     PreventCommandIfReadOnly("chancy.retry_job()");
-    chancy::check_given(fcinfo, 0, "id");
-    PG_RETURN_BOOL(chancy::with_memory("chancy retry_job", [=] { return chancy::retry_job(*PG_GETARG_UUID_P(0)); }));
+    check_given(fcinfo, 0, "id");
+    moment m = when();
+    verdict is = with_call_memory(m, "chancy retry_job", [=] { return retry_job(m, *PG_GETARG_UUID_P(0)); });
+    if (is == verdict::open) PG_RETURN_NULL();
+    PG_RETURN_BOOL(is == verdict::applied);
 }
 }

@@ -75,12 +75,12 @@ namespace {
 // The functions of each kind, by signature. An admin has all functions.
 constexpr const char *producer_functions =
     "chancy.push(text, jsonb, text, integer, integer, timestamptz, text, jsonb, jsonb, text), "
-    "chancy.push_many(jsonb), chancy.id_time(uuid)";
+    "chancy.push_many(jsonb), chancy.push_at_commit(jsonb), chancy.pushed(), chancy.flush(), chancy.id_time(uuid)";
 constexpr const char *worker_functions =
     "chancy.fetch_jobs(text, text, integer), chancy.apply_updates(text, jsonb, text), "
     "chancy.exchange(text, jsonb, text, integer, text), chancy.running_jobs(text), "
     "chancy.heartbeat(text, text[], text[], interval), chancy.retire_worker(text), chancy.list_queues(), "
-    "chancy.event_channel(), chancy.id_time(uuid)";
+    "chancy.event_channel(), chancy.flush(), chancy.id_time(uuid)";
 
 void execute(const char *sql, std::span<const parameter> parameters = {}) {
     Oid types[4];

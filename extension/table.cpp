@@ -72,6 +72,8 @@ table open(const char *name, bool primary_key) {
     ExecOpenIndices(t.rri, true);
     for (int i = 0; i < t.rri->ri_NumIndices; i++) {
         Form_pg_index index = t.rri->ri_IndexRelationDescs[i]->rd_index;
+        if (!index->indimmediate)
+            refuse_table(t.rel, "the deferrable constraint", RelationGetRelationName(t.rri->ri_IndexRelationDescs[i]), "Drop it.");
         // Invalid ones too: the twin that REINDEX CONCURRENTLY builds raises 23505 otherwise.
         if (index->indisunique && (primary_key || !index->indisprimary))
             t.arbiters = lappend_oid(t.arbiters, index->indexrelid);
@@ -107,8 +109,9 @@ Relation table::index(const char *name) const {
 
 lookup begin_lookup(table &t, const char *index, Oid equality, Oid collation, Snapshot snapshot) {
     lookup l{};
-    l.scan = compat::begin_index_scan(t.rel, t.index(index), snapshot, 1);
-    ScanKeyEntryInitialize(&l.key, 0, 1, BTEqualStrategyNumber, InvalidOid, collation, equality, 0);
+    l.scan = compat::begin_index_scan(t.rel, t.index(index), snapshot, OidIsValid(equality) ? 1 : 0);
+    if (OidIsValid(equality))
+        ScanKeyEntryInitialize(&l.key, 0, 1, BTEqualStrategyNumber, InvalidOid, collation, equality, 0);
     return l;
 }
 

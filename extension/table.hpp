@@ -47,7 +47,7 @@ auto with_table(const char *name, bool primary_key, Body body) {
     }
 }
 
-// An index scan for one equality key after another.
+// An index scan for one equality key after another; equality invalid: a scan of the whole index.
 struct lookup {
     IndexScanDesc scan;
     ScanKeyData key;

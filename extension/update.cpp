@@ -2,7 +2,7 @@
 //
 // A result is fenced (rule 8): it applies only while the job is running, taken by this worker, with
 // the started_at that the fetch gave. Anything else is told as stale and changes nothing.
-#include "event.hpp"
+#include "buffer.hpp"
 #include "fetch.hpp"
 #include "retry.hpp"
 #include "role.hpp"
@@ -71,23 +71,24 @@ void check_ids_differ(std::span<change> updates) {
     });
     for (size_t i = 1; i < updates.size(); i++)
         if (compare(by_id[i - 1]->id, by_id[i]->id) == 0)
-            refuse({"updates", by_id[i]->order, "id"}, psprintf("is that of updates[%d] too", by_id[i - 1]->order),
+            refuse({"updates", by_id[i]->element, "id"}, psprintf("is that of updates[%d] too", by_id[i - 1]->element),
                    "Give each job once in a batch.");
 }
 
-waiting waiting_of(bytes on_locked) {
-    if (on_locked == view("wait")) return waiting::allowed;
-    if (on_locked == view("skip")) return waiting::skip;
+bool is_skip(bytes on_locked) {
+    if (on_locked == view("wait")) return false;
+    if (on_locked == view("skip")) return true;
     refuse({nullptr, 0, "on_locked"}, "is not a known mode", "Known: \"wait\" and \"skip\".");
 }
 
-std::span<change> read_updates(Jsonb *batch, bytes worker) {
+std::span<change> read_updates(Jsonb *batch, bytes worker, bool skip) {
     size_t count = batch_size(batch, "updates");
     auto *results = static_cast<result *>(palloc_extended(sizeof(result) * (count + 1), MCXT_ALLOC_HUGE));
     auto *changes = static_cast<change *>(palloc_extended(sizeof(change) * (count + 1), MCXT_ALLOC_HUGE));
     each_object(batch, "updates", [&](int i, JsonbContainer *object) {
         read_update(object, {"updates", i, nullptr}, worker, &changes[i], &results[i]);
-        changes[i].order = i;
+        changes[i].order = changes[i].element = i;
+        changes[i].skip = skip;
     });
     std::span<change> updates{changes, count};
     check_ids_differ(updates);
@@ -109,21 +110,29 @@ const char *reason(verdict v) {
     }
 }
 
-void apply_updates(FunctionCallInfo fcinfo, const rows &out) {
+void apply_updates(moment m, FunctionCallInfo fcinfo, const rows &out) {
     check_given(fcinfo, 0, "worker_id");
     check_given(fcinfo, 1, "updates");
     check_given(fcinfo, 2, "on_locked");
-    bytes worker = argument_text(fcinfo, 0);
+    bytes worker = copy_argument_text(fcinfo, 0);
     check_text({nullptr, 0, "worker_id"}, worker, max_name);
-    waiting wait = waiting_of(argument_text(fcinfo, 2));
-    std::span<change> updates = read_updates(PG_GETARG_JSONB_P(1), worker);
+    bool skip = is_skip(argument_text(fcinfo, 2));
+    // What is buffered points into the batch, so that has to live as long.
+    Jsonb *batch = m == moment::now ? PG_GETARG_JSONB_P(1) : PG_GETARG_JSONB_P_COPY(1);
+    std::span<change> updates = read_updates(batch, worker, skip);
     permit may = require(role_kind::worker);
-    with_jobs([=](table &jobs) { apply(jobs, updates, wait, may); });
+    if (m == moment::commit) {
+        check_queues(updates, may);
+        buffer("apply_updates", updates);
+    } else {
+        with_jobs([=](table &jobs) { apply(jobs, updates, {waiting::allowed, 0, may, nullptr}); });
+    }
     for (change &c : updates) {
         const char *why = reason(c.is);
-        Datum values[] = {Int32GetDatum(c.order + 1), UUIDPGetDatum(&c.id), c.known ? text_datum(view(name(c.after))) : 0,
+        bool open = c.is == verdict::open;
+        Datum values[] = {Int32GetDatum(c.element + 1), UUIDPGetDatum(&c.id), c.known ? text_datum(view(name(c.after))) : 0,
                           BoolGetDatum(c.is == verdict::applied), why != nullptr ? text_datum(view(why)) : 0};
-        bool nulls[] = {false, false, !c.known, false, why == nullptr};
+        bool nulls[] = {false, false, !c.known, open, why == nullptr};
         out.put(values, nulls);
     }
 }
@@ -140,8 +149,7 @@ void exchange(FunctionCallInfo fcinfo, const rows &out) {
         check_given(fcinfo, 2, "queue");
         check_fetch(queue, worker, up_to);
     }
-    waiting wait = waiting_of(argument_text(fcinfo, 4));
-    std::span<change> updates = read_updates(PG_GETARG_JSONB_P(1), worker);
+    std::span<change> updates = read_updates(PG_GETARG_JSONB_P(1), worker, is_skip(argument_text(fcinfo, 4)));
     permit may = require(role_kind::worker);
     if (up_to != 0) check_queue(may, queue);
 
@@ -152,10 +160,10 @@ void exchange(FunctionCallInfo fcinfo, const rows &out) {
         bool nulls[] = {false, !refused, !refused, refused || job != 0, job == 0};
         out.put(values, nulls);
     };
-    with_jobs([&, wait, may](table &jobs) {
-        apply(jobs, updates, wait, may);
+    with_jobs([&, may](table &jobs) {
+        apply(jobs, updates, {waiting::allowed, 0, may, nullptr});
         for (change &c : updates)
-            if (c.is != verdict::applied) put("refused", reason(c.is), c.order + 1, 0);
+            if (c.is != verdict::applied) put("refused", reason(c.is), c.element + 1, 0);
         if (up_to == 0) return;
         fetched got = fetch(jobs, queue, worker, up_to);
         if (got.passed > 0) put("passed", nullptr, got.passed, 0);
@@ -216,7 +224,8 @@ extern "C" {
 CHANCY_FUNCTION(chancy_apply_updates) {
     PreventCommandIfReadOnly("chancy.apply_updates()");
     chancy::rows out = chancy::begin_rows(fcinfo);
-    chancy::with_memory("chancy apply_updates", [=] { chancy::apply_updates(fcinfo, out); });
+    chancy::moment m = chancy::when();
+    chancy::with_call_memory(m, "chancy apply_updates", [=] { chancy::apply_updates(m, fcinfo, out); });
     return 0;
 }
 

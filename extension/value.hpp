@@ -36,4 +36,9 @@ inline bytes argument_text(FunctionCallInfo fcinfo, int n) {
     return fcinfo->args[n].isnull ? bytes{nullptr, 0} : view(fcinfo->args[n].value);
 }
 
+// The same in the current memory context, for what outlives the statement.
+inline bytes copy_argument_text(FunctionCallInfo fcinfo, int n) {
+    return fcinfo->args[n].isnull ? bytes{nullptr, 0} : view(DatumGetTextPCopy(fcinfo->args[n].value));
+}
+
 }  // namespace chancy

@@ -25,3 +25,19 @@ CREATE FUNCTION chancy.id_time(id uuid)
 RETURNS timestamptz LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'chancy_id_time';
 COMMENT ON FUNCTION chancy.id_time(uuid) IS
 'The time in a job''s id (Chancy''s layout: 100 ns ticks since 1970); NULL for another kind of uuid';
+
+CREATE FUNCTION chancy.push_at_commit(jobs jsonb)
+RETURNS TABLE (ord integer, id uuid) LANGUAGE c AS 'MODULE_PATHNAME', 'chancy_push_at_commit';
+COMMENT ON FUNCTION chancy.push_at_commit(jsonb) IS
+'push_many at commit, whatever chancy.push_mode says; the ids are reserved: pushed() tells what became of them';
+
+CREATE FUNCTION chancy.pushed()
+RETURNS TABLE (ord integer, reserved uuid, id uuid, created boolean)
+LANGUAGE c AS 'MODULE_PATHNAME', 'chancy_pushed';
+COMMENT ON FUNCTION chancy.pushed() IS
+'What this connection''s last commit that pushed made of its reserved ids, in the order of the pushes; id NULL: withdrawn';
+
+CREATE FUNCTION chancy.flush()
+RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'chancy_flush';
+COMMENT ON FUNCTION chancy.flush() IS
+'Makes the buffered writes of this transaction now; 40001 where it would have to wait while it holds locks of the queue';

@@ -1,0 +1,366 @@
+#include "buffer.hpp"
+
+#include "event.hpp"
+#include "queue.hpp"
+#include "rows.hpp"
+#include "setting.hpp"
+
+namespace chancy {
+
+namespace {
+
+// A list in the transaction's memory, in the order of calls; trivially copyable elements.
+template <typename T>
+struct list {
+    T *items;
+    int count, capacity;
+
+    T &add() {
+        if (count == capacity) {
+            capacity = std::max(16, capacity * 2);
+            size_t size = sizeof(T) * capacity;
+            items = static_cast<T *>(items == nullptr ? MemoryContextAllocHuge(buffer_memory(), size)
+                                                      : repalloc_huge(items, size));
+        }
+        return items[count++] = T{};
+    }
+    T &last() { return items[count - 1]; }
+};
+
+struct call {
+    SubTransactionId made_in;     // dropped when this subtransaction rolls back
+    SubTransactionId flushed_in;  // 0: not yet. When that one rolls back, it is to be flushed again
+    const char *name;
+    std::span<change> changes;
+    bytes queue;  // of delete_queue, otherwise null
+    bool purge_jobs;
+};
+
+struct event {
+    SubTransactionId made_in;
+    const char *payload;
+};
+
+// What became of a reserved id.
+struct push_outcome {
+    SubTransactionId made_in;
+    pg_uuid_t reserved, id;
+    bool created, withdrawn;
+};
+
+// Lives in TopTransactionContext, and is forgotten at the end of the transaction.
+struct transaction {
+    MemoryContext memory;
+    list<call> calls;
+    list<event> events;
+    list<push_outcome> pushes;
+    int changes;                 // in calls, for the order
+    SubTransactionId locks_since;  // the subtransaction that took our first lock; 0: none
+    bool flushed;                // something was flushed before the commit
+};
+transaction current;
+
+// What pushed() shows, in TopMemoryContext; next replaces it when the commit is through.
+struct pushes_made {
+    push_outcome *items;
+    int count;
+};
+pushes_made last_commit, this_commit;
+
+}  // namespace
+
+moment when() {
+    switch (static_cast<push_mode>(setting.mode)) {
+        case push_mode::immediate:
+            return moment::now;
+        case push_mode::at_commit:
+            return moment::commit;
+        case push_mode::automatic:
+            break;
+    }
+    // A transaction that has an xid has written or locked something: in a trigger, say.
+    return IsTransactionBlock() || TransactionIdIsValid(GetTopTransactionIdIfAny()) ? moment::commit : moment::now;
+}
+
+MemoryContext buffer_memory() {
+    if (current.memory == nullptr)
+        current.memory = AllocSetContextCreate(TopTransactionContext, "chancy buffer", ALLOCSET_DEFAULT_SIZES);
+    return current.memory;
+}
+
+void buffer(const char *name, std::span<change> changes) {
+    if (changes.empty()) return;
+    call &c = current.calls.add();
+    c.made_in = GetCurrentSubTransactionId();
+    c.name = name;
+    c.changes = changes;
+    for (change &one : changes) {
+        one.call = current.calls.count - 1;
+        one.order = current.changes++;
+    }
+}
+
+void buffer_delete(bytes queue, bool purge_jobs) {
+    call &c = current.calls.add();
+    c.made_in = GetCurrentSubTransactionId();
+    c.name = "delete_queue";
+    c.queue = queue;
+    c.purge_jobs = purge_jobs;
+}
+
+void buffer_event(const char *payload) {
+    // A transaction often says the same again; PostgreSQL drops what this short look leaves of that.
+    SubTransactionId now = GetCurrentSubTransactionId();
+    for (int i = current.events.count - 1; i >= std::max(0, current.events.count - 8); i--)
+        if (current.events.items[i].made_in == now && strcmp(current.events.items[i].payload, payload) == 0) return;
+    event &e = current.events.add();
+    e.made_in = now;
+    e.payload = MemoryContextStrdup(buffer_memory(), payload);
+}
+
+void note_locks() {
+    if (current.locks_since == InvalidSubTransactionId) current.locks_since = GetCurrentSubTransactionId();
+}
+
+namespace {
+
+// An error in the flush names the call that it comes from.
+void name_call(void *argument) {
+    const change *c = *static_cast<const change *const *>(argument);
+    if (c == nullptr)
+        errcontext("chancy's writes at commit");
+    else
+        errcontext("chancy.%s(), buffered call %d of this transaction, element %d, written at commit",
+                   current.calls.items[c->call].name, c->call + 1, c->element);
+}
+
+// A push whose id is cancelled later in the same transaction never happens.
+void withdraw(std::span<change> changes) {
+    int pushes = 0, cancels = 0;
+    for (change &c : changes) {
+        pushes += c.kind == change_kind::push;
+        cancels += c.kind == change_kind::cancel;
+    }
+    if (pushes == 0 || cancels == 0) return;
+    change **first = static_cast<change **>(palloc_extended(sizeof(change *) * pushes, MCXT_ALLOC_HUGE));
+    change **end = first;
+    for (change &c : changes)
+        if (c.kind == change_kind::push) *end++ = &c;
+    std::sort(first, end, [](const change *a, const change *b) { return compare(a->id, b->id) < 0; });
+    for (change &c : changes) {
+        if (c.kind != change_kind::cancel) continue;
+        change **push =
+            std::lower_bound(first, end, c.id, [](const change *a, const pg_uuid_t &id) { return compare(a->id, id) < 0; });
+        if (push == end || compare((*push)->id, c.id) != 0 || (*push)->order > c.order) continue;
+        (*push)->is = c.is = verdict::withdrawn;
+    }
+}
+
+// What a handler wrote in this transaction counts exactly once or not at all: its result must apply.
+void check_results(std::span<change> changes, const change **at) {
+    for (change &c : changes) {
+        if (c.kind != change_kind::result || c.is == verdict::applied) continue;
+        *at = &c;
+        char *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&c.id)));
+        if (c.is == verdict::locked)
+            ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                            errmsg("job %s is locked by another transaction", id), errhint("Retry the transaction.")));
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("the result of job %s does not apply: %s", id, name(c.is)),
+                        errhint("Another attempt owns the job, or it was cancelled; what this transaction did is undone.")));
+    }
+}
+
+// Gathers what is not flushed yet. The copies take the verdicts: what a savepoint takes back is
+// flushed again from the originals.
+std::span<change> take_changes(SubTransactionId now) {
+    size_t count = 0;
+    for (int i = 0; i < current.calls.count; i++)
+        if (current.calls.items[i].flushed_in == InvalidSubTransactionId) count += current.calls.items[i].changes.size();
+    auto *changes = static_cast<change *>(palloc_extended(sizeof(change) * (count + 1), MCXT_ALLOC_HUGE));
+    change *end = changes;
+    for (int i = 0; i < current.calls.count; i++) {
+        call &c = current.calls.items[i];
+        if (c.flushed_in != InvalidSubTransactionId || c.queue.data != nullptr) continue;
+        end = std::copy(c.changes.begin(), c.changes.end(), end);
+        c.flushed_in = now;
+    }
+    return {changes, count};
+}
+
+void flush_changes(std::span<change> changes, const policy &how) {
+    if (changes.empty()) return;
+    auto *reserved = static_cast<pg_uuid_t *>(palloc_extended(sizeof(pg_uuid_t) * changes.size(), MCXT_ALLOC_HUGE));
+    for (size_t i = 0; i < changes.size(); i++) reserved[i] = changes[i].id;
+    withdraw(changes);
+    with_jobs([&](table &jobs) { apply(jobs, changes, how); });
+    check_results(changes, how.at);
+    *how.at = nullptr;
+    for (size_t i = 0; i < changes.size(); i++) {
+        const change &c = changes[i];
+        if (c.kind == change_kind::push)
+            current.pushes.add() = {GetCurrentSubTransactionId(), reserved[i], c.id, c.is == verdict::created,
+                                    c.is == verdict::withdrawn};
+    }
+}
+
+// Queues come after jobs in the order of resources, among themselves by name; then deletes wait for nobody.
+void flush_deletes(SubTransactionId now, const policy &how) {
+    auto *queues = static_cast<deleted_queue *>(palloc(sizeof(deleted_queue) * (current.calls.count + 1)));
+    size_t count = 0;
+    for (int i = 0; i < current.calls.count; i++) {
+        call &c = current.calls.items[i];
+        if (c.queue.data == nullptr || c.flushed_in != InvalidSubTransactionId) continue;
+        queues[count++] = {c.queue, c.purge_jobs, false};
+        c.flushed_in = now;
+    }
+    if (count > 0) delete_queues({queues, count}, how);
+}
+
+bool is_empty() {
+    for (int i = 0; i < current.calls.count; i++)
+        if (current.calls.items[i].flushed_in == InvalidSubTransactionId) return false;
+    return true;
+}
+
+// Makes all buffered calls now, with the owner's rights: those of the moment may have changed since the
+// calls, which were checked then. May wait only if the transaction holds no lock of ours (rule 2).
+void flush(bool at_commit) {
+    SubTransactionId now = GetCurrentSubTransactionId();
+    const change *at = nullptr;
+    ErrorContextCallback context{error_context_stack, name_call, &at};
+    error_context_stack = &context;
+    TimestampTz deadline =
+        at_commit && setting.flush_timeout > 0 ? GetCurrentTimestamp() + setting.flush_timeout * INT64CONST(1000) : 0;
+    with_owner([&] {
+        with_memory("chancy flush", [&] {
+            while (!is_empty()) {
+                // A snapshot keeps old versions of rows in place from the look-up to the lock.
+                PushActiveSnapshot(GetTransactionSnapshot());
+                permit all{true, nullptr, 0};
+                policy how{current.locks_since == InvalidSubTransactionId ? waiting::allowed : waiting::never, deadline,
+                           all, &at};
+                flush_changes(take_changes(now), how);
+                flush_deletes(now, how);
+                PopActiveSnapshot();
+            }
+        });
+    });
+    error_context_stack = context.previous;
+}
+
+void keep_pushes() {
+    this_commit = {};
+    if (current.pushes.count == 0) return;
+    size_t size = sizeof(push_outcome) * current.pushes.count;
+    this_commit.items = static_cast<push_outcome *>(MemoryContextAllocHuge(TopMemoryContext, size));
+    this_commit.count = current.pushes.count;
+    memcpy(this_commit.items, current.pushes.items, size);
+}
+
+void send_events() {
+    if (current.events.count == 0) return;
+    auto *payloads = static_cast<const char **>(palloc(sizeof(char *) * current.events.count));
+    for (int i = 0; i < current.events.count; i++) payloads[i] = current.events.items[i].payload;
+    send({payloads, static_cast<size_t>(current.events.count)});
+    current.events.count = 0;
+}
+
+void end_transaction(bool committed) {
+    if (committed && this_commit.items != nullptr) {
+        if (last_commit.items != nullptr) pfree(last_commit.items);
+        last_commit = this_commit;
+    } else if (this_commit.items != nullptr) {
+        pfree(this_commit.items);
+    }
+    this_commit = {};
+    current = {};  // its memory goes with the transaction's
+}
+
+void at_transaction(XactEvent event, void *) {
+    switch (event) {
+        case XACT_EVENT_PRE_COMMIT:
+            if (current.calls.count > 0) flush(true);
+            keep_pushes();
+            send_events();
+            break;
+        case XACT_EVENT_PRE_PREPARE:
+            // NOTIFY cannot be prepared: polling finds the jobs of a prepared transaction.
+            if (current.calls.count > 0) flush(true);
+            break;
+        case XACT_EVENT_COMMIT:
+            end_transaction(true);
+            break;
+        case XACT_EVENT_ABORT:
+        case XACT_EVENT_PREPARE:
+            end_transaction(false);
+            break;
+        default:
+            break;
+    }
+}
+
+template <typename T>
+void drop(list<T> &l, SubTransactionId aborted) {
+    while (l.count > 0 && l.last().made_in == aborted) l.count--;
+}
+
+// What a subtransaction made stands at the end of each list, so this touches no more than that.
+template <typename T>
+void hand_up(list<T> &l, SubTransactionId committed, SubTransactionId parent) {
+    for (int i = l.count - 1; i >= 0 && l.items[i].made_in == committed; i--) l.items[i].made_in = parent;
+}
+
+void at_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *) {
+    if (current.memory == nullptr && current.locks_since == InvalidSubTransactionId) return;
+    if (event == SUBXACT_EVENT_ABORT_SUB) {
+        drop(current.calls, mine);
+        drop(current.events, mine);
+        drop(current.pushes, mine);
+        if (current.locks_since == mine) current.locks_since = InvalidSubTransactionId;
+    } else if (event == SUBXACT_EVENT_COMMIT_SUB) {
+        hand_up(current.calls, mine, parent);
+        hand_up(current.events, mine, parent);
+        hand_up(current.pushes, mine, parent);
+        if (current.locks_since == mine) current.locks_since = parent;
+    } else {
+        return;
+    }
+    if (!current.flushed) return;
+    for (int i = 0; i < current.calls.count; i++)
+        if (current.calls.items[i].flushed_in == mine)
+            current.calls.items[i].flushed_in = event == SUBXACT_EVENT_COMMIT_SUB ? parent : InvalidSubTransactionId;
+}
+
+void put_pushed(const rows &out) {
+    for (int i = 0; i < last_commit.count; i++) {
+        push_outcome &p = last_commit.items[i];
+        Datum values[] = {Int32GetDatum(i + 1), UUIDPGetDatum(&p.reserved), UUIDPGetDatum(&p.id), BoolGetDatum(p.created)};
+        bool nulls[] = {false, false, p.withdrawn, false};
+        out.put(values, nulls);
+    }
+}
+
+}  // namespace
+
+void start_buffer() {
+    RegisterXactCallback(at_transaction, nullptr);
+    RegisterSubXactCallback(at_subtransaction, nullptr);
+}
+
+}  // namespace chancy
+
+extern "C" {
+
+CHANCY_FUNCTION(chancy_flush) {
+    PreventCommandIfReadOnly("chancy.flush()");
+    chancy::current.flushed = true;
+    chancy::flush(false);
+    PG_RETURN_VOID();
+}
+
+CHANCY_FUNCTION(chancy_pushed) {
+    chancy::put_pushed(chancy::begin_rows(fcinfo));
+    return 0;
+}
+}

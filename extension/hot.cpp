@@ -1,0 +1,39 @@
+// Hot keys (rule 11). Duplicates pushed without pause hold a waiting job FOR KEY SHARE one after another,
+// and a claim that always passed it by would never run it. So each backend remembers the jobs that it
+// passed by and since when; past the bound it claims the job over a KEY SHARE. That run may miss what the
+// passed pushers have not committed. A row that is locked more strongly is still passed by.
+#include "hot.hpp"
+
+#include "setting.hpp"
+
+namespace chancy {
+
+namespace {
+
+struct passed_job {
+    pg_uuid_t id;
+    TimestampTz since, last;
+};
+
+// Few: a backend passes by only what is held at the moment. The longest unseen one makes room.
+constexpr int remembered = 64;
+passed_job passed[remembered];
+
+}  // namespace
+
+bool passed_for_long(const pg_uuid_t &id, TimestampTz now) {
+    passed_job *oldest = passed;
+    for (passed_job &p : passed) {
+        if (p.last != 0 && compare(p.id, id) == 0) {
+            // Not seen for a minute: it was claimed elsewhere, ran and was retried; this is another time.
+            if (now - p.last > USECS_PER_MINUTE) p.since = now;
+            p.last = now;
+            return now - p.since >= setting.hot_key_bound * INT64CONST(1000);
+        }
+        if (p.last < oldest->last) oldest = &p;
+    }
+    *oldest = {id, now, now};
+    return setting.hot_key_bound == 0;
+}
+
+}  // namespace chancy

@@ -1,0 +1,36 @@
+#include "setting.hpp"
+
+namespace chancy {
+
+struct settings setting = {
+    .mode = static_cast<int>(push_mode::automatic), .flush_timeout = 30000, .hot_key_bound = 500, .duplicate_lock = true};
+
+void define_settings() {
+    static const config_enum_entry modes[] = {{"auto", static_cast<int>(push_mode::automatic), false},
+                                              {"immediate", static_cast<int>(push_mode::immediate), false},
+                                              {"at_commit", static_cast<int>(push_mode::at_commit), false},
+                                              {nullptr, 0, false}};
+    DefineCustomEnumVariable("chancy.push_mode", "When writes to the queue take effect.",
+                             "auto: at commit inside a transaction block, else at once. immediate: at once; a block that "
+                             "takes other locks can then deadlock. at_commit: always at commit.",
+                             &setting.mode, setting.mode, modes, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("chancy.flush_timeout", "Longest wait for locks while COMMIT writes to the queue.",
+                            "statement_timeout does not reach COMMIT. 0 means no bound but lock_timeout's.",
+                            &setting.flush_timeout, setting.flush_timeout, 0, INT_MAX, PGC_USERSET, GUC_UNIT_MS, nullptr,
+                            nullptr, nullptr);
+    DefineCustomIntVariable("chancy.hot_key_bound", "How long a fetch passes by a due job that duplicates hold.",
+                            "After that it claims the job, and the run may miss what the passed pushers have not committed.",
+                            &setting.hot_key_bound, setting.hot_key_bound, 0, 3600 * 1000, PGC_USERSET, GUC_UNIT_MS, nullptr,
+                            nullptr, nullptr);
+    DefineCustomBoolVariable("chancy.duplicate_lock", "Whether a push that meets a waiting job holds it until commit.",
+                             "Off declares that each call is its whole transaction: the run then has nothing more to see, "
+                             "and a hot key costs no multixact.",
+                             &setting.duplicate_lock, setting.duplicate_lock, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+#if PG_VERSION_NUM >= 150000
+    MarkGUCPrefixReserved("chancy");
+#else
+    EmitWarningsOnPlaceholders("chancy");
+#endif
+}
+
+}  // namespace chancy

@@ -1,0 +1,20 @@
+// The settings chancy.*: see setting.cpp for their meaning, units and ranges.
+#pragma once
+
+#include "postgres.hpp"
+
+namespace chancy {
+
+enum class push_mode : int { automatic, immediate, at_commit };
+
+struct settings {
+    int mode;           // push_mode
+    int flush_timeout;  // ms
+    int hot_key_bound;  // ms
+    bool duplicate_lock;
+};
+extern struct settings setting;
+
+void define_settings();
+
+}  // namespace chancy
