@@ -140,8 +140,7 @@ std::vector<chancy::job> run(const std::vector<block>& plan, const diversions& m
     std::thread bar([&] {
         progress shown(static_cast<long>(packages));
         while (!done && !t.stop) {
-            shown.show(t.runs, figure(t.runs) + " packages, " + figure(t.files) + " files, " + size(t.bytes) + ", " +
-                                   figure(t.duplicates) + " duplicates met");
+            shown.show(t.runs, figure(t.runs) + " packages, " + figure(t.files) + " files, " + size(t.bytes));
             std::this_thread::sleep_for(100ms);
         }
         shown.end();

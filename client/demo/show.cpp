@@ -12,7 +12,7 @@ progress::progress(long total) : m_total(std::max(total, 1L)), m_terminal(::isat
 void progress::show(long done, const std::string& note) {
     done = std::min(done, m_total);
     if (m_terminal) {
-        constexpr long width = 40;
+        constexpr long width = 24;  // the line has to fit into 80 columns
         const auto filled = static_cast<std::size_t>(done * width / m_total);
         std::printf("\r[%s%s] %3ld %%  %s\033[K", std::string(filled, '#').c_str(), std::string(width - filled, '.').c_str(),
                     done * 100 / m_total, note.c_str());

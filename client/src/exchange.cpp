@@ -138,7 +138,7 @@ void flow::write_alone(batch& b) {
 }
 
 void flow::recover(const error& e, batch& b) {
-    if (e.connection_lost()) m_client.reset();
+    if (e.connection_lost() || m_concurrency == 0) m_client.reset();  // without the queue's concurrency it has not begun
     const bool refused = bad_input(e) && !b.results.empty();
     {
         const std::lock_guard lock(m_mutex);

@@ -1,0 +1,108 @@
+#include "support.hpp"
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include <unistd.h>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// One run of a command, and what became of it.
+struct outcome {
+    std::string how;  // succeeded, failed, discarded, cancelled
+    std::string error;
+    std::optional<chancy::json> result;
+};
+
+outcome run(const std::string& shell, chancy::job job = {}, std::stop_token stop = {}) {
+    job.func = "f";
+    job.kwargs = job.kwargs.is_null() ? chancy::json::object() : job.kwargs;
+    chancy::job_context context(job, stop);
+    std::signal(SIGPIPE, SIG_IGN);
+    try {
+        return {"succeeded", "", chancy::command(shell, 200ms)(context)};
+    } catch (const chancy::discard& d) {
+        return {"discarded", d.reason, {}};
+    } catch (const chancy::cancelled&) {
+        return {"cancelled", "", {}};
+    } catch (const std::exception& e) {
+        return {"failed", e.what(), {}};
+    }
+}
+
+}  // namespace
+
+TEST(command, exit_status_is_the_outcome) {
+    EXPECT_EQ(run("true").how, "succeeded");
+    EXPECT_EQ(run("exit 75").how, "failed");
+    const auto bad = run("echo out; echo err >&2; exit 3");
+    EXPECT_EQ(bad.how, "discarded");
+    EXPECT_NE(bad.error.find("exit status 3"), std::string::npos);
+    EXPECT_NE(bad.error.find("out\n"), std::string::npos);
+    EXPECT_NE(bad.error.find("err\n"), std::string::npos);
+    EXPECT_EQ(run("no-such-program").how, "discarded");
+    const auto killed = run("kill -9 $$");
+    EXPECT_EQ(killed.how, "discarded");
+    EXPECT_NE(killed.error.find("signal 9"), std::string::npos);
+}
+
+TEST(command, gets_the_job_and_gives_a_result) {
+    chancy::job job;
+    job.kwargs = {{"big", std::string(1'000'000, 'x')}};
+    EXPECT_EQ(run("cat", job).result->at("kwargs"), job.kwargs);
+    EXPECT_EQ(run("echo 42").result, 42);
+    EXPECT_FALSE(run("echo no json").result);
+    EXPECT_FALSE(run("true").result);
+    EXPECT_EQ(run("exit 0", job).how, "succeeded");  // it need not read
+    EXPECT_EQ(run("exec 0<&-; sleep 0.1", job).how, "succeeded");
+}
+
+TEST(command, only_the_end_of_long_output_is_kept) {
+    const auto bad = run("yes line | head -c 1000000; echo THE END; exit 1");
+    EXPECT_LT(bad.error.size(), 10'000u);
+    EXPECT_NE(bad.error.find("THE END"), std::string::npos);
+}
+
+TEST(command, a_stop_ends_the_whole_process_group) {
+    const std::string pids = std::filesystem::temp_directory_path() / ("chancy_command_" + std::to_string(::getpid()));
+    // Deaf to SIGTERM, with a child in the background.
+    std::stop_source stop;
+    std::thread later([&] {
+        EXPECT_TRUE(test::eventually([&] { return std::filesystem::exists(pids) && std::filesystem::file_size(pids) > 0; }));
+        stop.request_stop();
+    });
+    EXPECT_EQ(run("trap '' TERM; sleep 1000 & echo $! > " + pids + "; while :; do sleep 1000; done", {}, stop.get_token()).how, "cancelled");
+    later.join();
+    pid_t background = 0;
+    std::ifstream(pids) >> background;
+    std::filesystem::remove(pids);
+    ASSERT_GT(background, 0);
+    // Gone, or a zombie that waits for whoever adopted it.
+    EXPECT_TRUE(test::eventually([&] {
+        std::ifstream stat("/proc/" + std::to_string(background) + "/stat");
+        std::string pid, name, state;
+        return !(stat >> pid >> name >> state) || state == "Z";
+    }));
+}
+
+TEST(command, a_time_limit_fails_the_attempt) {
+    chancy::job job;
+    job.limits = {{{"t", "time"}, {"v", 1}}};
+    const auto slow = run("sleep 1000", job);
+    EXPECT_EQ(slow.how, "failed");
+    EXPECT_NE(slow.error.find("time limit"), std::string::npos);
+    EXPECT_EQ(run("true", job).how, "succeeded");
+}
+
+TEST(command, leaks_no_descriptor) {
+    const auto count = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); };
+    (void)run("true");
+    const auto before = count();
+    for (int i = 0; i < 5; ++i) (void)run("exit 1");
+    EXPECT_EQ(count(), before);
+    // and gets none of ours: as many as any shell started here has
+    EXPECT_EQ(std::to_string(run("ls /proc/self/fd | wc -l").result->get<int>()) + "\n", test::shell("ls /proc/self/fd | wc -l").out);
+}

@@ -1,0 +1,27 @@
+// Each program in examples/, run.
+#include "support.hpp"
+
+namespace {
+
+class example : public test::db_test {
+protected:
+    static std::string run(const std::string& name) {
+        const auto r = test::shell(EXAMPLES "/" + name);
+        EXPECT_EQ(r.code, 0) << r.err;
+        return r.out;
+    }
+};
+
+}  // namespace
+
+TEST_F(example, hello) { EXPECT_EQ(run("example-hello"), "Hello, world!\n"); }
+
+TEST_F(example, transaction) { EXPECT_EQ(run("example-transaction"), "order.confirm {\"order\":2}\n"); }
+
+TEST_F(example, handlers) {
+    EXPECT_EQ(run("example-handlers"),
+              "flaky: succeeded after 2 attempts\n"
+              "sleepy: succeeded after 1 attempts\n"
+              "hopeless: failed after 1 attempts\n"
+              "endless: failed\n");
+}

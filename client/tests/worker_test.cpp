@@ -1,0 +1,298 @@
+#include "support.hpp"
+
+#include <atomic>
+#include <future>
+
+using chancy::job_context;
+using chancy::job_state;
+using test::eventually;
+using namespace std::chrono_literals;
+
+namespace {
+
+class worker : public test::db_test {
+protected:
+    // Quiet, and slow to look by itself: what is quick here is quick because it was told.
+    static chancy::worker_options options() {
+        return {.concurrency = 2, .poll_interval = 1h, .log = [](chancy::log_level, const std::string& text) { log() += text + "\n"; }};
+    }
+    static std::string& log() {
+        static std::string text;
+        return text;
+    }
+    bool reaches(const chancy::uuid& id, job_state state) {
+        return eventually([&] { return db.get_job(id)->state == state; });
+    }
+};
+
+// Runs while it lives.
+class running {
+public:
+    explicit running(chancy::worker& w) : m_worker(w), m_thread([&w] { w.run(); }) {}
+    ~running() { stop(); }
+    void stop() {
+        if (!m_thread.joinable()) return;
+        m_worker.stop();
+        m_thread.join();
+    }
+
+private:
+    chancy::worker& m_worker;
+    std::thread m_thread;
+};
+
+void wait_to_stop(job_context& job) {
+    while (!job.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
+    job.check_cancelled();
+}
+
+}  // namespace
+
+TEST_F(worker, writes_what_handlers_make_of_jobs) {
+    chancy::worker w(options());
+    w.on("result", [](job_context& job) { return chancy::json{{"twice", 2 * job.kwargs().at("n").get<int>()}}; });
+    w.on("nothing", [](job_context&) {});
+    w.on("throws", [](job_context&) { throw std::runtime_error("broken \xff Ж"); });
+    w.on("oddity", [](job_context&) { throw 17; });
+    w.on("snooze", [](job_context&) { throw chancy::snooze(1h); });
+    w.on("discard", [](job_context&) { throw chancy::discard(std::string("ne\0ver", 6)); });
+    w.on("later", [](job_context&) { throw chancy::retry_at(1h, "not yet"); });
+    const running on(w);
+
+    const auto run = [&](const char* func, job_state state, int attempts) {
+        const auto id = db.push({.func = func, .kwargs = {{"n", 21}}, .max_attempts = 2});
+        EXPECT_TRUE(eventually([&] {
+            const auto j = db.get_job(id);
+            return j->state == state && j->attempts == attempts && (state != job_state::pending || j->scheduled_at > chancy::now() + 30min);
+        })) << func;
+        return *db.get_job(id);
+    };
+    EXPECT_EQ(run("result", job_state::succeeded, 1).result, (chancy::json{{"twice", 42}}));
+    EXPECT_FALSE(run("nothing", job_state::succeeded, 1).result);
+    EXPECT_EQ(run("throws", job_state::retrying, 1).errors.at(0).at("traceback"), "broken \xEF\xBF\xBD Ж");
+    EXPECT_EQ(run("oddity", job_state::retrying, 1).errors.size(), 1u);
+    EXPECT_TRUE(run("snooze", job_state::pending, 0).errors.empty());
+    EXPECT_EQ(run("discard", job_state::failed, 1).errors.at(0).at("traceback"), "ne ver");
+    const auto later = run("later", job_state::retrying, 1);
+    EXPECT_GT(later.scheduled_at, chancy::now() + 30min);
+    EXPECT_EQ(later.errors.at(0).at("traceback"), "not yet");
+    const std::string unknown = run("unheard.of", job_state::retrying, 1).errors.at(0).at("traceback");
+    EXPECT_NE(unknown.find("unheard.of"), std::string::npos) << unknown;
+    EXPECT_NE(unknown.find("discard, later, nothing"), std::string::npos) << unknown;
+}
+
+TEST_F(worker, runs_floods_from_several_queues_once_each) {
+    std::mutex mutex;
+    std::map<int, int> runs;
+    auto o = options();
+    o.queues = {"one", "two"};
+    o.concurrency = 3;
+    chancy::worker w(o);
+    w.on("count", [&](job_context& job) {
+        const std::lock_guard lock(mutex);
+        ++runs[job.kwargs().at("n").get<int>()];
+    });
+    std::vector<chancy::new_job> jobs;
+    for (int i = 0; i < 5000; ++i) jobs.push_back({.func = "count", .kwargs = {{"n", i}}, .queue = i % 2 ? "one" : "two"});
+    const running on(w);
+    for (int i = 0; i < 5; ++i) db.push_many(std::span(jobs).subspan(static_cast<std::size_t>(i) * 1000, 1000));
+    EXPECT_TRUE(eventually([] { return test::sql("SELECT count(*) FROM chancy.jobs WHERE state = 'succeeded' AND attempts = 1").at(0) == "5000"; }));
+    EXPECT_EQ(runs.size(), 5000u);
+    for (const auto& [n, times] : runs) EXPECT_EQ(times, 1) << n;
+}
+
+TEST_F(worker, is_known_while_it_runs) {
+    auto o = options();
+    o.tags = {"gpu"};
+    chancy::worker w(o);
+    running on(w);
+    ASSERT_TRUE(eventually([&] { return db.list_workers().size() == 1; }));
+    const auto row = db.list_workers().at(0);
+    EXPECT_EQ(row.worker_id, w.id());
+    EXPECT_NE(std::ranges::find(row.tags, "gpu"), row.tags.end());
+    EXPECT_NE(std::ranges::find(row.tags, "worker_id=" + w.id()), row.tags.end());
+    EXPECT_EQ(row.queues, (std::vector<std::string>{"default"}));
+    on.stop();
+    EXPECT_TRUE(db.list_workers().empty());
+}
+
+TEST_F(worker, declares_its_queues_and_takes_their_concurrency) {
+    (void)db.declare_queue({.name = "narrow", .concurrency = 1});
+    auto o = options();
+    o.concurrency = 0;
+    o.queues = {"narrow", "undeclared"};
+    chancy::worker w(o);
+    std::atomic<int> now = 0, most = 0;
+    w.on("count", [&](job_context&) {
+        most = std::max(most.load(), ++now);
+        std::this_thread::sleep_for(1ms);
+        --now;
+    });
+    const running on(w);
+    for (int i = 0; i < 50; ++i) db.push({.func = "count", .queue = "narrow"});
+    const auto last = db.push({.func = "count", .queue = "narrow"});
+    EXPECT_TRUE(reaches(last, job_state::succeeded));
+    EXPECT_EQ(most, 1);
+    EXPECT_TRUE(eventually([&] { return db.list_queues().size() == 3; }));
+}
+
+TEST_F(worker, is_woken_by_an_event) {
+    chancy::worker w(options());  // polls once an hour
+    w.on("a", [](job_context&) {});
+    const running on(w);
+    ASSERT_TRUE(eventually([&] { return db.list_workers().size() == 1; }));
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(reaches(db.push({.func = "a"}), job_state::succeeded));
+    db.pause_queue("default");
+    const auto id = db.push({.func = "a"});
+    db.resume_queue("default");
+    EXPECT_TRUE(reaches(id, job_state::succeeded));
+}
+
+TEST_F(worker, polls_when_it_does_not_listen) {
+    auto o = options();
+    o.listen = false;
+    o.poll_interval = 50ms;
+    chancy::worker w(o);
+    w.on("a", [](job_context&) {});
+    const running on(w);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(reaches(db.push({.func = "a"}), job_state::succeeded));
+}
+
+TEST_F(worker, cancel_stops_a_running_handler) {
+    for (const bool listen : {true, false}) {
+        auto o = options();
+        o.listen = listen;
+        o.poll_interval = 50ms;
+        o.heartbeat_interval = 200ms;  // without events, the heartbeat finds out
+        chancy::worker w(o);
+        std::promise<void> stopped;
+        w.on("endless", [&](job_context& job) {
+            while (!job.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
+            stopped.set_value();
+            return chancy::json("too late");
+        });
+        running on(w);
+        const auto id = db.push({.func = "endless", .max_attempts = 5});
+        ASSERT_TRUE(reaches(id, job_state::running));
+        EXPECT_TRUE(db.cancel_job(id));
+        ASSERT_EQ(stopped.get_future().wait_for(60s), std::future_status::ready) << listen;
+        on.stop();
+        const auto after = db.get_job(id);
+        EXPECT_EQ(after->state, job_state::failed);
+        EXPECT_FALSE(after->result);
+    }
+}
+
+TEST_F(worker, a_graceful_stop_finishes_what_runs_and_releases_the_rest) {
+    auto o = options();
+    o.concurrency = 1;
+    chancy::worker w(o);
+    std::promise<void> go;
+    auto may_go = go.get_future().share();
+    w.on("quick", [](job_context&) {});
+    w.on("slow", [may_go](job_context&) { may_go.wait(); });
+    running on(w);
+    // A flood of quick ones, so that jobs are fetched ahead, and then a slow one with jobs behind it.
+    std::vector<chancy::new_job> jobs(300, {.func = "quick", .priority = 2});
+    jobs.push_back({.func = "slow", .priority = 1});
+    jobs.insert(jobs.end(), 100, {.func = "quick"});
+    const auto ids = db.push_many(jobs);
+    const auto slow = ids[300].id;
+    ASSERT_TRUE(reaches(slow, job_state::running));
+    ASSERT_TRUE(eventually([] { return test::sql("SELECT count(*) FROM chancy.jobs WHERE state = 'succeeded'").at(0) == "300"; }));
+    w.stop();
+    EXPECT_TRUE(eventually([] { return test::sql("SELECT count(*) FROM chancy.jobs WHERE state = 'running'").at(0) == "1"; }));
+    go.set_value();
+    on.stop();
+    EXPECT_EQ(db.get_job(slow)->state, job_state::succeeded);
+    EXPECT_EQ(test::sql("SELECT count(*) FROM chancy.jobs WHERE state = 'pending' AND attempts = 0").at(0), "100");
+    EXPECT_TRUE(db.list_workers().empty());
+}
+
+TEST_F(worker, when_the_grace_ends_handlers_are_stopped_and_their_jobs_released) {
+    auto o = options();
+    o.grace = 0ms;
+    chancy::worker w(o);
+    w.on("endless", wait_to_stop);
+    running on(w);
+    const auto id = db.push({.func = "endless"});
+    ASSERT_TRUE(reaches(id, job_state::running));
+    on.stop();
+    const auto after = db.get_job(id);
+    EXPECT_EQ(after->state, job_state::pending);
+    EXPECT_EQ(after->attempts, 0);
+    EXPECT_TRUE(after->errors.empty());
+}
+
+TEST_F(worker, a_second_stop_means_now) {
+    auto o = options();
+    o.grace = 24h;
+    chancy::worker w(o);
+    w.on("endless", wait_to_stop);
+    running on(w);
+    const auto id = db.push({.func = "endless"});
+    ASSERT_TRUE(reaches(id, job_state::running));
+    w.stop();
+    on.stop();
+    EXPECT_EQ(db.get_job(id)->state, job_state::pending);
+}
+
+TEST_F(worker, a_handler_that_does_not_stop_is_left_behind) {
+    auto go = std::make_shared<std::promise<void>>();
+    auto done = std::make_shared<std::promise<void>>();
+    const auto may_go = go->get_future().share();
+    const auto id = db.push({.func = "deaf"});
+    {
+        auto o = options();
+        o.grace = 0ms;
+        chancy::worker w(o);
+        w.on("deaf", [may_go, done](job_context&) {
+            may_go.wait();
+            done->set_value();
+        });
+        running on(w);
+        ASSERT_TRUE(reaches(id, job_state::running));
+    }
+    EXPECT_EQ(db.get_job(id)->state, job_state::pending);
+    go->set_value();  // and its late end does no harm
+    EXPECT_EQ(done->get_future().wait_for(60s), std::future_status::ready);
+}
+
+TEST_F(worker, a_result_that_cannot_be_stored_fails_its_job_alone) {
+    chancy::worker w(options());
+    w.on("good", [](job_context&) { return chancy::json("fine"); });
+    w.on("bad", [](job_context&) { return chancy::json(std::string("a\0b", 3)); });  // jsonb has no \u0000
+    std::vector<chancy::new_job> jobs(40, {.func = "good"});
+    jobs.insert(jobs.begin() + 17, {.func = "bad"});
+    const auto ids = db.push_many(jobs);
+    const running on(w);
+    for (const auto& [id, created] : ids) EXPECT_TRUE(eventually([&] { return db.get_job(id)->finished(); }));
+    EXPECT_EQ(test::sql("SELECT count(*) FROM chancy.jobs WHERE state = 'succeeded'").at(0), "40");
+    const auto bad = db.get_job(ids[17].id);
+    EXPECT_EQ(bad->state, job_state::failed);
+    EXPECT_EQ(bad->attempts, 1);
+    EXPECT_NE(bad->errors.at(0).at("traceback").get<std::string>().find("could not be stored"), std::string::npos);
+}
+
+TEST_F(worker, a_result_for_a_held_job_waits_without_stalling_others) {
+    auto o = options();
+    chancy::worker w(o);
+    std::promise<void> go;
+    auto may_go = go.get_future().share();
+    w.on("held", [may_go](job_context&) { may_go.wait(); });
+    w.on("free", [](job_context&) {});
+    const running on(w);
+    const auto held = db.push({.func = "held"});
+    ASSERT_TRUE(reaches(held, job_state::running));
+    {
+        const test::holder lock("SELECT FROM chancy.jobs WHERE func = 'held' FOR UPDATE");
+        go.set_value();
+        // Long enough for it to be tried alone, too.
+        ASSERT_TRUE(eventually([] {
+            return test::sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%apply_updates%'").at(0) != "0";
+        }));
+        for (int i = 0; i < 3; ++i) EXPECT_TRUE(reaches(db.push({.func = "free"}), job_state::succeeded));
+        EXPECT_EQ(db.get_job(held)->state, job_state::running);
+    }
+    EXPECT_TRUE(reaches(held, job_state::succeeded));
+}
