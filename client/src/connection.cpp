@@ -2,6 +2,9 @@
 
 #include <libpq-fe.h>
 
+#include <cstdio>
+#include <cstring>
+
 #include <poll.h>
 
 namespace chancy::detail {
@@ -12,6 +15,16 @@ std::string trimmed(const char* text) {
     return out;
 }
 
+namespace {
+
+// Warnings go to stderr, as libpq does it; but that the connection ends will be told by the next call.
+void notice(void*, const PGresult* r) {
+    const char* severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (!severity || std::strcmp(severity, "FATAL") != 0) std::fputs(PQresultErrorMessage(r), stderr);
+}
+
+}  // namespace
+
 connection::connection(const std::string& conninfo, std::chrono::milliseconds timeout) {
     const std::string limit = std::to_string(std::chrono::ceil<std::chrono::seconds>(timeout).count());
     // What stands before dbname are defaults that the conninfo overrides; what follows it is fixed.
@@ -20,7 +33,10 @@ connection::connection(const std::string& conninfo, std::chrono::milliseconds ti
                                     "keepalives_count", "tcp_user_timeout", "dbname", "client_encoding", nullptr};
     const char* const values[] = {"chancy", limit.c_str(), "15", "5", "3", "30000", conninfo.c_str(), "UTF8", nullptr};
     m_connection = PQconnectdbParams(keywords, values, 1);
-    if (PQstatus(m_connection) == CONNECTION_OK && PQsetnonblocking(m_connection, 1) == 0) return;
+    if (PQstatus(m_connection) == CONNECTION_OK && PQsetnonblocking(m_connection, 1) == 0) {
+        PQsetNoticeReceiver(m_connection, notice, nullptr);
+        return;
+    }
 
     const std::string message = m_connection ? trimmed(PQerrorMessage(m_connection)) : "out of memory";
     PQfinish(m_connection);

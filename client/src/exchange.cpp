@@ -94,6 +94,8 @@ void flow::take(exchanged&& answer, batch& b) {
             // Polls of many workers spread: between 0.9 and 1.1 of the interval.
             m_next_look = now + (m_passed > 0 ? 5ms * (1 << (m_passed - 1)) : poll * 9 / 10 + poll * (std::rand() % 21) / 100);
         }
+        for (const result& r : b.results)  // jobs that we have sent away for a while ourselves
+            if (r.what.retry_at) m_next_look = std::min(m_next_look, now + std::max(0us, *r.what.retry_at - chancy::now()) + 1ms);
         for (job& j : answer.jobs) {
             if (!j.started_at) continue;
             auto a = std::make_shared<attempt>();

@@ -14,7 +14,7 @@ cmake --build "$work/build" >/dev/null
 pc=$(dirname "$(find "$work/prefix" -name chancy.pc)")
 export PKG_CONFIG_PATH=$pc
 # The prefix in the file is the one of the build; this test moved it.
-flags=$(pkg-config --define-prefix --static --cflags --libs chancy)
+flags=$(pkg-config --define-prefix --cflags --libs chancy)
 g++ -std=c++20 "$here/consumer/main.cpp" $flags -o "$work/by-pkg-config"
 LD_LIBRARY_PATH=$(dirname "$pc") "$work/by-pkg-config"
 
