@@ -29,7 +29,7 @@ SELECT chancy.declare_queue('paused');
 SELECT chancy.pause_queue('paused');
 SELECT chancy.push('send', kwargs => jsonb_build_object('n', n), queue => 'mail', priority => n % 3) FROM generate_series(1, 20) n;
 SELECT chancy.push('send', queue => 'mail', unique_key => 'key:' || n, priority => n % 4, max_attempts => 3) FROM generate_series(1, 20) n;
-SELECT chancy.push('later', queue => 'paused', scheduled_at => '2100-01-01', meta => '{"of": "dump"}', limits => '[{"key": "time", "value": 60}]');
+SELECT chancy.push('later', queue => 'paused', scheduled_at => '2100-01-01', meta => '{"of": "dump"}', limits => '[{"t": "time", "v": 60}]');
 CREATE TEMP TABLE work AS SELECT row_number() OVER () AS n, id, started_at FROM chancy.fetch_jobs('mail', 'worker', 12);
 SELECT chancy.apply_updates('worker', (
     SELECT jsonb_agg(jsonb_build_object('id', id, 'started_at', started_at,
