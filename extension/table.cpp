@@ -53,6 +53,31 @@ void check_honourable(Relation rel) {
         refuse_table(rel, "a generated column on", RelationGetRelationName(rel), "Drop it, or use a view.");
 }
 
+// REINDEX CONCURRENTLY builds a twin beside an index: of the same columns, with the same condition.
+bool is_twin(Relation index, Relation of) {
+    Form_pg_index a = index->rd_index, b = of->rd_index;
+    return a->indnkeyatts == b->indnkeyatts &&
+           memcmp(a->indkey.values, b->indkey.values, sizeof(int16) * a->indnkeyatts) == 0 &&
+           equal(RelationGetIndexExpressions(index), RelationGetIndexExpressions(of)) &&
+           equal(RelationGetIndexPredicate(index), RelationGetIndexPredicate(of));
+}
+
+bool is_own_unique(Relation index) {
+    return index->rd_index->indisprimary || strcmp(RelationGetRelationName(index), "jobs_unique_key") == 0;
+}
+
+// A unique index of the user's would have to be waited for out of order.
+void check_unique(table &t, Relation index) {
+    if (!index->rd_index->indimmediate)
+        refuse_table(t.rel, "the deferrable constraint", RelationGetRelationName(index), "Drop it.");
+    if (is_own_unique(index)) return;
+    for (int i = 0; i < t.rri->ri_NumIndices; i++) {
+        Relation own = t.rri->ri_IndexRelationDescs[i];
+        if (is_own_unique(own) && is_twin(index, own)) return;
+    }
+    refuse_table(t.rel, "the unique index", RelationGetRelationName(index), "Drop it: what must be unique belongs into unique_key.");
+}
+
 void prepare_row(table &t) {
     ExecStoreVirtualTuple(t.next);
     TupleConstr *constr = RelationGetDescr(t.rel)->constr;
@@ -72,10 +97,10 @@ table open(const char *name, bool primary_key) {
     ExecOpenIndices(t.rri, true);
     for (int i = 0; i < t.rri->ri_NumIndices; i++) {
         Form_pg_index index = t.rri->ri_IndexRelationDescs[i]->rd_index;
-        if (!index->indimmediate)
-            refuse_table(t.rel, "the deferrable constraint", RelationGetRelationName(t.rri->ri_IndexRelationDescs[i]), "Drop it.");
+        if (!index->indisunique) continue;
+        check_unique(t, t.rri->ri_IndexRelationDescs[i]);
         // Invalid ones too: the twin that REINDEX CONCURRENTLY builds raises 23505 otherwise.
-        if (index->indisunique && (primary_key || !index->indisprimary))
+        if (primary_key || !index->indisprimary)
             t.arbiters = lappend_oid(t.arbiters, index->indexrelid);
     }
     t.next = MakeSingleTupleTableSlot(RelationGetDescr(t.rel), &TTSOpsVirtual);
