@@ -1,0 +1,114 @@
+#include "check.hpp"
+
+#include <stdexcept>
+
+#include "schema.hpp"
+
+namespace adversary {
+
+namespace {
+
+struct law {
+    const char* violation;
+    const char* sql;  // rows are violations; TOLERANCE is replaced
+};
+
+// A push takes an uncommitted end of a job for a live job, so a job may be told as the key's live one until its end
+// commits: no longer after completed_at than the longest call or commit of the run, which is TOLERANCE.
+// Jobs of the queue "brief" may have been deleted with it.
+constexpr law laws[] = {
+    {"a key is live twice", live_twice},
+    {"a prepared transaction is left", "SELECT gid, prepared FROM pg_prepared_xacts WHERE database = current_database()"},
+    {"a push that created a job has left none, or with another key",
+     "SELECT p.* FROM adv.pushed p LEFT JOIN chancy.jobs j USING (id) WHERE NOT p.reserved AND p.queue <> 'brief' AND "
+     "p.key IS NOT DISTINCT FROM NULL AND j.id IS NULL"},
+    {"a push told an id that does not exist, or of another key",
+     "SELECT p.* FROM adv.pushed p LEFT JOIN chancy.jobs j USING (id) WHERE NOT p.reserved AND p.queue <> 'brief' AND "
+     "(j.id IS NULL OR j.unique_key IS DISTINCT FROM p.key)"},
+    {"a duplicate was told of a job that was not live then",
+     "SELECT p.*, j.created_at, j.completed_at FROM adv.pushed p JOIN chancy.jobs j USING (id) WHERE NOT p.reserved AND "
+     "NOT p.created AND (j.created_at > clock_timestamp() OR j.completed_at < p.began - interval 'TOLERANCE')"},
+    {"a push at commit created a job that does not exist",
+     "SELECT d.* FROM adv.decided d LEFT JOIN chancy.jobs j USING (id) WHERE d.created AND d.key NOT LIKE 't%' AND "
+     "(j.id IS NULL OR j.unique_key IS DISTINCT FROM d.key)"},
+    {"a push at commit was told a job that was not live then",
+     "SELECT d.*, j.created_at, j.completed_at FROM adv.decided d LEFT JOIN chancy.jobs j USING (id) WHERE NOT d.created AND "
+     "d.id IS NOT NULL AND d.key NOT LIKE 't%' AND (j.id IS NULL OR j.unique_key IS DISTINCT FROM d.key OR "
+     "j.created_at > d.ended OR j.completed_at < d.began - interval 'TOLERANCE')"},
+    {"a committed push is lost",
+     "SELECT p.* FROM adv.pushed p WHERE p.reserved AND p.queue <> 'brief' AND NOT EXISTS (SELECT FROM adv.withdrawn w WHERE "
+     "w.id = p.id) AND NOT EXISTS (SELECT FROM chancy.jobs j WHERE j.id = p.id) AND NOT EXISTS (SELECT FROM chancy.jobs j WHERE "
+     "j.unique_key = p.key AND (j.completed_at IS NULL OR j.completed_at >= p.began - interval 'TOLERANCE'))"},
+    {"a withdrawn push was made", "SELECT w.* FROM adv.withdrawn w JOIN chancy.jobs j USING (id)"},
+    {"a push that was rolled back was made", "SELECT u.*, j.* FROM adv.undone u JOIN chancy.jobs j USING (id)"},
+    {"an attempt was given twice", "SELECT id, started_at, count(*) FROM adv.claimed GROUP BY 1, 2 HAVING count(*) > 1"},
+    {"a result was applied twice",
+     "SELECT id, started_at, count(*), array_agg(tx), array_agg(outcome) FROM adv.applied GROUP BY 1, 2 HAVING count(*) > 1"},
+    {"started_at of a job does not rise",
+     "SELECT * FROM (SELECT id, started_at, lag(ctid) OVER w AS before, ctid, lag(started_at) OVER w AS earlier FROM adv.claimed "
+     "WINDOW w AS (PARTITION BY id ORDER BY started_at)) c WHERE started_at <= earlier"},
+    {"a job is in an impossible state",
+     "SELECT * FROM chancy.jobs WHERE (state = 'running' AND (taken_by IS NULL OR started_at IS NULL)) OR (state IN ('succeeded', "
+     "'failed')) <> (completed_at IS NOT NULL)"},
+    {"a finished job that nobody finished",
+     "SELECT j.* FROM chancy.jobs j WHERE j.state = 'succeeded' AND NOT EXISTS (SELECT FROM adv.applied a WHERE a.id = j.id AND "
+     "a.started_at = j.started_at AND a.outcome = 'succeeded')"},
+    {"a result was applied but is not there",
+     "SELECT a.*, j.* FROM adv.applied a JOIN chancy.jobs j USING (id) WHERE j.state = 'running' AND j.started_at = a.started_at"},
+};
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+    for (size_t at; (at = text.find(from)) != std::string::npos;) text.replace(at, from.size(), to);
+    return text;
+}
+
+void check_laws(world& w, connection& c) {
+    c.need("SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off");
+    std::string tolerance = std::to_string(w.count().longest_commit + 0.1) + " s";
+    for (const law& l : laws) {
+        answer a = c.need(replaced(l.sql, "TOLERANCE", tolerance));
+        if (a.rows.empty()) continue;
+        std::string report = std::string(l.violation) + ", " + std::to_string(a.rows.size()) + " times:";
+        for (size_t i = 0; i < a.rows.size() && i < 5; i++) {
+            report += "\n ";
+            for (const std::string& value : a.rows[i]) report += " " + value + " |";
+        }
+        w.fail(report);
+    }
+    c.need("RESET enable_indexscan; RESET enable_bitmapscan; RESET enable_indexonlyscan");
+}
+
+// Every row has its index entries, if the server has amcheck.
+void check_indexes(world& w, connection& c) {
+    if (c.need("SELECT FROM pg_extension WHERE extname = 'amcheck'").rows.empty()) return;
+    answer a = c.run("SELECT bt_index_check(i.indexrelid, true) FROM pg_index i JOIN pg_class r ON r.oid = i.indrelid WHERE "
+                     "r.relnamespace = 'chancy'::regnamespace AND r.relname IN ('jobs', 'queues', 'workers', 'watches', "
+                     "'queue_rate_limits')");
+    if (!a.ok) w.fail("amcheck: " + a.sqlstate + " " + a.message);
+    a = c.need("SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid");
+    for (const auto& row : a.rows) w.fail("index " + row[0] + " is invalid");
+}
+
+}  // namespace
+
+void check_all(world& w) {
+    try {
+        connection c(parameters(w.get(), "adversary"));
+        check_laws(w, c);
+        check_indexes(w, c);
+        if (w.failed()) return;
+        c.need("TRUNCATE adv.pushed, adv.decided, adv.withdrawn, adv.undone, adv.claimed, adv.orders, adv.invoices");
+        // The results of attempts that are still in the table stay: a second one may come in the next round.
+        c.need("DELETE FROM chancy.jobs WHERE completed_at < clock_timestamp() - interval '100 ms'");
+        c.need("DELETE FROM adv.applied a WHERE NOT EXISTS (SELECT FROM chancy.jobs j WHERE j.id = a.id)");
+    } catch (const std::runtime_error& e) {
+        w.fail(std::string("the check: ") + e.what());
+    }
+}
+
+int64_t deadlocks(const options& o) {
+    connection c("dbname=postgres application_name=adversary");
+    return std::stoll(c.need("SELECT coalesce(sum(deadlocks), 0) FROM pg_stat_database WHERE datname = '" + o.database + "'").rows[0][0]);
+}
+
+}  // namespace adversary
