@@ -55,12 +55,21 @@ queue_row read_queue(bytes queue, TimestampTz now) {
     return row;
 }
 
+bool is_due(const job_row &row, bytes queue, TimestampTz now) {
+    return is_waiting(row.is) && row.scheduled_at <= now && row.attempts < row.max_attempts && row.queue == queue;
+}
+
 enum class claim : uint8 { done, held, lost };
 
-// Is the row in jobs.found held by lockers only? An updater's claim is somebody's, not passed by.
+// Do only lockers hold the row in jobs.found, and no updater that may still commit?
 bool only_locked(table &jobs) {
     auto *found = reinterpret_cast<BufferHeapTupleTableSlot *>(jobs.found);
-    return HEAP_XMAX_IS_LOCKED_ONLY(found->base.tuple->t_data->t_infomask);
+    HeapTupleHeader row = found->base.tuple->t_data;
+    LockBuffer(found->buffer, BUFFER_LOCK_SHARE);
+    bool locked_only = HEAP_XMAX_IS_LOCKED_ONLY(row->t_infomask);
+    TransactionId updater = locked_only ? InvalidTransactionId : HeapTupleHeaderGetUpdateXid(row);
+    LockBuffer(found->buffer, BUFFER_LOCK_UNLOCK);
+    return locked_only || !TransactionIdIsInProgress(updater);
 }
 
 void fill_claim(table &jobs, TupleTableSlot *from, Datum worker) {
@@ -84,11 +93,17 @@ claim claim_row(table &jobs, const job_row &row, Datum worker, TimestampTz now) 
     }
     // Our own transaction may be the holder (it pushed a duplicate before). A foreign one is passed by,
     // unless duplicates have kept the job from running for too long: NO KEY UPDATE goes with their KEY SHARE.
-    bool held = only_locked(jobs);
-    LockTupleMode mode = held && passed_for_long(row.id, now) ? LockTupleNoKeyExclusive : LockTupleExclusive;
-    if (lock_row(jobs, &jobs.found->tts_tid, mode, LockWaitSkip) != TM_Ok) return held ? claim::held : claim::lost;
+    LockTupleMode mode = only_locked(jobs) && passed_for_long(row.id, now) ? LockTupleNoKeyExclusive : LockTupleExclusive;
+    switch (lock_row(jobs, &jobs.found->tts_tid, mode, LockWaitSkip)) {
+        case TM_Ok:
+            break;
+        case TM_WouldBlock:
+            return claim::held;
+        default:
+            return claim::lost;
+    }
     job_row newest = read_job(jobs.held);
-    if (!is_waiting(newest.is) || newest.scheduled_at > now) return claim::lost;
+    if (!is_due(newest, row.queue, now)) return claim::lost;
     fill_claim(jobs, jobs.held, worker);
     return update(jobs, &jobs.held->tts_tid, true) == TM_Ok ? claim::done : claim::lost;
 }
@@ -101,9 +116,10 @@ void claim_due(table &jobs, bytes queue, bytes worker, int32 up_to, TimestampTz 
     while (*count < up_to && index_getnext_slot(waiting.scan, ForwardScanDirection, jobs.found)) {
         CHECK_FOR_INTERRUPTS();
         job_row row = read_job(jobs.found);
-        if (!is_waiting(row.is) || row.scheduled_at > now || row.attempts >= row.max_attempts) continue;
+        if (!is_due(row, queue, now)) continue;
         switch (claim_row(jobs, row, taken_by, now)) {
             case claim::done:
+                forget_passed(row.id);
                 into[(*count)++] = ExecCopySlotHeapTuple(jobs.next);
                 break;
             case claim::held:

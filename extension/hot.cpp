@@ -18,6 +18,7 @@ struct passed_job {
 // Few: a backend passes by only what is held at the moment. The longest unseen one makes room.
 constexpr int remembered = 64;
 passed_job passed[remembered];
+bool any_passed = false;
 
 }  // namespace
 
@@ -25,15 +26,25 @@ bool passed_for_long(const pg_uuid_t &id, TimestampTz now) {
     passed_job *oldest = passed;
     for (passed_job &p : passed) {
         if (p.last != 0 && compare(p.id, id) == 0) {
-            // Not seen for a minute: it was claimed elsewhere, ran and was retried; this is another time.
-            if (now - p.last > USECS_PER_MINUTE) p.since = now;
+            // Not seen for a while: it was claimed elsewhere, or its holders went; this is another time.
+            if (now - p.last > 10 * USECS_PER_SEC) p.since = now;
             p.last = now;
             return now - p.since >= setting.hot_key_bound * INT64CONST(1000);
         }
         if (p.last < oldest->last) oldest = &p;
     }
+    any_passed = true;
     *oldest = {id, now, now};
     return setting.hot_key_bound == 0;
+}
+
+void forget_passed(const pg_uuid_t &id) {
+    if (!any_passed) return;  // the common case costs nothing
+    any_passed = false;
+    for (passed_job &p : passed) {
+        if (p.last != 0 && compare(p.id, id) == 0) p = {};
+        any_passed = any_passed || p.last != 0;
+    }
 }
 
 }  // namespace chancy

@@ -9,4 +9,7 @@ namespace chancy {
 // chancy.hot_key_bound: then the claim need not respect a duplicate's KEY SHARE any more.
 bool passed_for_long(const pg_uuid_t &id, TimestampTz now);
 
+// The job was claimed: what comes after is another time.
+void forget_passed(const pg_uuid_t &id);
+
 }  // namespace chancy

@@ -18,21 +18,24 @@ lookup begin_key_lookup(table &jobs) {
 
 namespace {
 
-// Holds the version in jobs.found FOR KEY SHARE. False when it is not the newest one any more: then the
-// lock protects nothing (a lock on a replaced version succeeds), and the key must be probed again.
+// Holds the row in jobs.found FOR KEY SHARE, whatever becomes of an update of it that is not committed: its
+// newer version is held too. False when a newer version is committed: the key must be probed again.
 bool share_row(table &jobs) {
     TM_FailureData failure;
     ItemPointerData tid = jobs.found->tts_tid;
-    TM_Result locked = table_tuple_lock(jobs.rel, &tid, SnapshotSelf, jobs.held, GetCurrentCommandId(true),
-                                        LockTupleKeyShare, LockWaitSkip, 0, &failure);
+    TM_Result locked = table_tuple_lock(jobs.rel, &tid, SnapshotSelf, jobs.held, GetCurrentCommandId(true), LockTupleKeyShare,
+                                        LockWaitSkip, TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS, &failure);
     // A FOR UPDATE holder is about to delete it, or is a user's lock: live until that commits.
     if (locked == TM_WouldBlock) return true;
     if (locked != TM_Ok) return false;
     auto *held = reinterpret_cast<BufferHeapTupleTableSlot *>(jobs.held);
     LockBuffer(held->buffer, BUFFER_LOCK_SHARE);
-    ItemPointerData successor = held->base.tuple->t_data->t_ctid;
+    HeapTupleHeader row = held->base.tuple->t_data;
+    // Not t_ctid: an update that was rolled back leaves it behind.
+    bool updated = (row->t_infomask & HEAP_XMAX_INVALID) == 0 && !HEAP_XMAX_IS_LOCKED_ONLY(row->t_infomask);
+    TransactionId updater = updated ? HeapTupleHeaderGetUpdateXid(row) : InvalidTransactionId;
     LockBuffer(held->buffer, BUFFER_LOCK_UNLOCK);
-    return ItemPointerEquals(&successor, &jobs.held->tts_tid);
+    return !updated || !TransactionIdDidCommit(updater);
 }
 
 }  // namespace
@@ -53,11 +56,10 @@ key_state probe_key(table &jobs, lookup &by_key, bytes key, bool share) {
                 seen.tid = jobs.found->tts_tid;
                 continue;
             }
-            bool leaving = TransactionIdIsValid(dirty.xmax);
             job_row row = read_job(jobs.found);
             seen.live = true;
             seen.id = row.id;
-            if (share && setting.duplicate_lock && !leaving && is_waiting(row.is) && !is_ours(jobs.found)) replaced = !share_row(jobs);
+            if (share && setting.duplicate_lock && is_waiting(row.is) && !is_ours(jobs.found)) replaced = !share_row(jobs);
             break;
         }
         if (!replaced) return seen;
