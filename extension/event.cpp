@@ -63,6 +63,27 @@ void emit(const char *type, const char *field, bytes value) {
     buffer_event(json.data);
 }
 
+bool anybody_watches() {
+    Relation watches = table_open(table_oid("watches"), AccessShareLock);
+    bool pages = RelationGetNumberOfBlocks(watches) > 0;
+    table_close(watches, AccessShareLock);
+    return pages;
+}
+
+void tell_finished(const pg_uuid_t &id, state after) {
+    Relation watches = table_open(table_oid("watches"), AccessShareLock);
+    if (is_watched(watches, id)) {
+        StringInfoData json;
+        initStringInfo(&json);
+        appendStringInfoString(&json, "{\"t\": \"job.finished\"");
+        put_field(&json, "j", view(id_text(id)));
+        put_field(&json, "s", view(name(after)));
+        appendStringInfoChar(&json, '}');
+        buffer_event(json.data);
+    }
+    table_close(watches, AccessShareLock);
+}
+
 void tell(std::span<change> changes) {
     TimestampTz now = GetCurrentTimestamp();
     bytes told{nullptr, 0};  // the queue that the last event was for
@@ -71,8 +92,7 @@ void tell(std::span<change> changes) {
         emit("queue.pushed", "q", queue);
         told = queue;
     };
-    Relation watches = nullptr;
-    bool looked = false;
+    bool looked = false, watching = false;
     for (change &c : changes) {
         if (c.kind == change_kind::push) {
             if (c.is == verdict::created && c.job->scheduled_at <= now) pushed(c.job->queue);
@@ -83,24 +103,10 @@ void tell(std::span<change> changes) {
             pushed(c.queue);
         if (c.kind == change_kind::cancel) emit("job.cancelled", "j", view(id_text(c.id)));
         if (is_live(c.after)) continue;
-        if (!looked) {
-            looked = true;  // mostly nobody waits: then the table has no pages, and looking costs nothing
-            watches = table_open(table_oid("watches"), AccessShareLock);
-            if (RelationGetNumberOfBlocks(watches) == 0) {
-                table_close(watches, AccessShareLock);
-                watches = nullptr;
-            }
-        }
-        if (watches == nullptr || !is_watched(watches, c.id)) continue;
-        StringInfoData json;
-        initStringInfo(&json);
-        appendStringInfoString(&json, "{\"t\": \"job.finished\"");
-        put_field(&json, "j", view(id_text(c.id)));
-        put_field(&json, "s", view(name(c.after)));
-        appendStringInfoChar(&json, '}');
-        buffer_event(json.data);
+        if (!looked) watching = anybody_watches();
+        looked = true;
+        if (watching) tell_finished(c.id, c.after);
     }
-    if (watches != nullptr) table_close(watches, AccessShareLock);
 }
 
 }  // namespace chancy

@@ -8,6 +8,12 @@ namespace chancy {
 // {"t": type, field: value}, to be sent at commit (buffer.cpp keeps it until then).
 void emit(const char *type, const char *field, bytes value);
 
+// False when nobody waits for any job, as mostly: the table has no pages then.
+bool anybody_watches();
+
+// job.finished, when somebody watches the job.
+void tell_finished(const pg_uuid_t &id, state after);
+
 // Sends the payloads on every channel.
 void send(std::span<const char *> payloads);
 

@@ -3,11 +3,10 @@
 #include "buffer.hpp"
 #include "compat.hpp"
 #include "event.hpp"
+#include "purge.hpp"
 #include "queue.hpp"
 
 namespace chancy {
-
-namespace {
 
 // A foreign key of the user's that points here would be skipped by a direct delete.
 void check_deletable(Relation rel) {
@@ -22,17 +21,22 @@ void check_deletable(Relation rel) {
     }
 }
 
+namespace {
+
 [[noreturn]] void refuse_in_use(bytes queue, const char *what) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("queue \"%s\" is in use: %s", to_cstring(queue), what),
                     errhint("Pause it, let its jobs end or cancel them, and try again.")));
     pg_unreachable();
 }
 
-// wait: only for a row that we have locked, which is never waited for.
+}  // namespace
+
 TM_Result delete_row(Relation rel, ItemPointer tid, bool wait) {
     TM_FailureData failure;
     return table_tuple_delete(rel, tid, GetCurrentCommandId(true), SnapshotSelf, InvalidSnapshot, wait, &failure, false);
 }
+
+namespace {
 
 // Locks and deletes the queue's row; false when there is none.
 bool delete_queue_row(table &queues, bytes name, const policy &how) {

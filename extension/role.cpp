@@ -80,6 +80,7 @@ constexpr const char *worker_functions =
     "chancy.fetch_jobs(text, text, integer), chancy.apply_updates(text, jsonb, text), "
     "chancy.exchange(text, jsonb, text, integer, text), chancy.running_jobs(text), "
     "chancy.heartbeat(text, text[], text[], interval), chancy.retire_worker(text), chancy.list_queues(), "
+    "chancy.recover_jobs(integer, interval, integer), chancy.maintain(), "
     "chancy.event_channel(), chancy.flush(), chancy.id_time(uuid)";
 
 void execute(const char *sql, std::span<const parameter> parameters = {}) {

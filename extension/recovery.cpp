@@ -1,0 +1,126 @@
+// recovery: jobs whose worker is gone run again.
+//
+// A worker is gone when its heartbeat has expired. One that is not in the table may never have announced
+// itself, or a crash has emptied the table (it is unlogged): its jobs are left alone until they have run, and
+// the table has stood, for the grace period. A job that outlives its workers too often fails: it may be
+// what kills them. Rows that somebody holds are passed by; nothing here waits.
+#include "recovery.hpp"
+
+#include "buffer.hpp"
+#include "event.hpp"
+#include "maintenance.hpp"
+#include "rows.hpp"
+#include "worker.hpp"
+
+namespace chancy {
+
+namespace {
+
+enum class presence : uint8 { alive, expired, unknown };
+
+presence find_worker(bytes worker, TimestampTz now) {
+    constexpr int worker_id = 1, expires_at = 5;
+    Relation workers = table_open(table_oid("workers"), AccessShareLock);
+    ScanKeyData key;
+    ScanKeyEntryInitialize(&key, 0, worker_id, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, text_datum(worker));
+    Oid index = get_relname_relid("workers_pkey", schema());
+    SysScanDesc scan = systable_beginscan(workers, index, OidIsValid(index), SnapshotSelf, 1, &key);
+    HeapTuple row = systable_getnext(scan);
+    presence found = presence::unknown;
+    if (HeapTupleIsValid(row)) {
+        bool null;
+        TimestampTz expires = DatumGetTimestampTz(heap_getattr(row, expires_at, RelationGetDescr(workers), &null));
+        found = expires > now ? presence::alive : presence::expired;
+    }
+    systable_endscan(scan);
+    table_close(workers, AccessShareLock);
+    return found;
+}
+
+// Fills jobs.next; true when the job may run again.
+bool fill_recovered(table &jobs, const job_row &row, int32 max_recoveries, TimestampTz now) {
+    int32 recoveries = DatumGetInt32(jobs.found->tts_values[jobs_recoveries - 1]) + 1;
+    bool again = recoveries <= max_recoveries;
+    copy_row(jobs, jobs.found);
+    set(jobs, jobs_recoveries, Int32GetDatum(recoveries));
+    set_state(jobs, again ? state::pending : state::failed);
+    if (again) {
+        set_null(jobs, jobs_taken_by);
+    } else {
+        set(jobs, jobs_completed_at, TimestampTzGetDatum(now));
+        const char *text = psprintf("its worker died %d times in a row; the last was %s", recoveries,
+                                    to_cstring(row.taken_by));
+        set(jobs, jobs_errors, append_error(jobs.found->tts_values[jobs_errors - 1], row.attempts, view(text)));
+    }
+    return again;
+}
+
+}  // namespace
+
+recovery recover(table &jobs, int32 max_recoveries, int64 grace, int32 up_to) {
+    TimestampTz now = GetCurrentTimestamp();
+    bool settled = now - up_since() >= grace;
+    recovery done{};
+    bytes last{nullptr, 0};
+    presence worker = presence::alive;
+    lookup running = begin_lookup(jobs, "jobs_running", InvalidOid, InvalidOid, SnapshotSelf);
+    index_rescan(running.scan, nullptr, 0, nullptr, 0);
+    while (done.recovered + done.failed < up_to && index_getnext_slot(running.scan, ForwardScanDirection, jobs.found)) {
+        CHECK_FOR_INTERRUPTS();
+        job_row row = read_job(jobs.found);
+        if (row.is != state::running || row.taken_by.data == nullptr) continue;
+        // The index is in order of workers.
+        if (last.data == nullptr || !(last == row.taken_by)) {
+            last = view(pnstrdup(row.taken_by.data, row.taken_by.size));
+            worker = find_worker(last, now);
+        }
+        if (worker == presence::alive) continue;
+        if (worker == presence::unknown && (!settled || now - row.started_at < grace)) continue;
+        bytes queue = view(pnstrdup(row.queue.data, row.queue.size));
+        pg_uuid_t id = row.id;
+        bool again = fill_recovered(jobs, row, max_recoveries, now);
+        if (update(jobs, &jobs.found->tts_tid, false) != TM_Ok) continue;
+        (again ? done.recovered : done.failed)++;
+        if (again)
+            emit("queue.pushed", "q", queue);
+        else
+            tell_finished(id, state::failed);
+    }
+    end_lookup(running);
+    if (done.recovered + done.failed > 0) note_locks();
+    CommandCounterIncrement();
+    return done;
+}
+
+namespace {
+
+recovery recover_jobs(FunctionCallInfo fcinfo) {
+    place here{nullptr, 0, nullptr};
+    check_given(fcinfo, 0, "max_recoveries");
+    check_given(fcinfo, 2, "up_to");
+    int32 max_recoveries = PG_GETARG_INT32(0), up_to = PG_GETARG_INT32(2);
+    if (max_recoveries < 0) refuse(here.at("max_recoveries"), "must not be negative", "0 fails a job at its first recovery.");
+    if (up_to < 1 || up_to > max_batch)
+        refuse(here.at("up_to"), psprintf("must be from 1 to %d", max_batch), "Call again for more.");
+    int64 grace = check_duration(fcinfo, 1, "grace");
+    require(role_kind::worker);
+    return with_jobs([=](table &jobs) { return recover(jobs, max_recoveries, grace, up_to); });
+}
+
+}  // namespace
+
+}  // namespace chancy
+
+extern "C" {
+
+CHANCY_FUNCTION(chancy_recover_jobs) {
+    using namespace chancy;
+    PreventCommandIfReadOnly("chancy.recover_jobs()");
+    rows out = begin_rows(fcinfo);
+    recovery done = with_memory("chancy recover_jobs", [=] { return recover_jobs(fcinfo); });
+    Datum values[] = {Int32GetDatum(done.recovered), Int32GetDatum(done.failed)};
+    bool nulls[] = {false, false};
+    out.put(values, nulls);
+    return 0;
+}
+}
