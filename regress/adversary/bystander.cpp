@@ -1,6 +1,7 @@
 #include "bystander.hpp"
 
 #include <chrono>
+#include <map>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -54,6 +55,16 @@ void refresh(world& w, connection& c) {
         w.saw_attempt(row[2], {row[0], row[1]});
     for (const auto& row : c.need("SELECT id FROM chancy.jobs WHERE state NOT IN ('succeeded', 'failed') LIMIT 30").rows)
         w.saw_live(row[0]);
+    std::map<std::string, std::vector<std::string>> families;
+    for (const auto& row : c.need("SELECT unique_key, id FROM (SELECT unique_key, id, row_number() OVER (PARTITION BY unique_key ORDER "
+                                  "BY id DESC) AS n FROM chancy.jobs WHERE created_at > clock_timestamp() - interval '3 s' AND "
+                                  "(unique_key IS NOT NULL OR state NOT IN ('succeeded', 'failed'))) j WHERE n <= 4").rows)
+        families[row[0]].push_back(row[1]);
+    std::vector<std::vector<std::string>> found;
+    for (auto& [key, ids] : families) found.push_back(ids);
+    if (families.contains(""))  // keyless ones as often as all others
+        for (size_t i = 2; i < families.size(); i++) found.push_back(families[""]);
+    w.set_families(std::move(found));
 }
 
 }  // namespace
@@ -61,13 +72,13 @@ void refresh(world& w, connection& c) {
 void watch(world& w) {
     try {
         connection c(parameters(w.get(), "adversary"));
-        c.need("SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off");
+        c.need("LISTEN chancy_events; SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off");
         std::set<std::string> seen;
         for (int i = 0; !w.stopped(); i++) {
             look_at_waits(w, c, seen);
             if (i % 20 == 0) look_at_keys(w, c);
             if (i % 50 == 0) look_at_runners(w, c);
-            if (i % 50 == 10) refresh(w, c);
+            if (i % 20 == 10) refresh(w, c);
             std::this_thread::sleep_for(15ms);
         }
     } catch (const std::runtime_error& e) {
@@ -101,11 +112,13 @@ void kill_backends(world& w, int round) {
     try {
         connection c(parameters(w.get(), "killer"));
         while (!w.stopped()) {
-            std::this_thread::sleep_for(std::chrono::milliseconds(d.roll(50, 500)));
+            std::this_thread::sleep_for(std::chrono::milliseconds(d.roll(20, 300)));
             int pid = w.some_backend(d);
             if (pid == 0 || w.stopped()) continue;
-            c.need("SELECT pg_terminate_backend(" + std::to_string(pid) + ")");
-            w.count().terminated++;
+            bool ends = d.percent(50);  // or only its statement
+            c.need(std::string("SELECT ") + (ends ? "pg_terminate_backend(" : "pg_cancel_backend(") + std::to_string(pid) + ")");
+            if (ends) w.count().terminated++;
+            else w.count().cancelled++;
         }
     } catch (const std::runtime_error& e) {
         w.fail(std::string("the killer: ") + e.what());

@@ -1,6 +1,8 @@
 // Transactions whose chancy locks all come from one call: (a) of the promise. And those that stay outside of it but
 // may only ever end with 40001: several calls of one statement.
+#include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "worker.hpp"
 
@@ -12,7 +14,7 @@ void worker::single_call() {
     int64_t tx = m_world.next_transaction();
     m_world.log(m_index, "transaction " + std::to_string(tx) + ", one call, " + name(m_session), true);
     bool immediate = m_world.get().run == mode::immediate;
-    switch (m_dice.weighted({24, 16, 12, 14, 12, immediate ? 0 : 2, immediate ? 0 : 2, immediate ? 0 : 5,
+    switch (m_dice.weighted({24, 16, 12, 14, 12, immediate ? 0 : 2, immediate ? 0 : 2, immediate ? 0 : 7,
                              immediate ? 0 : 1, immediate ? 0 : 5, 3})) {
         case 0: return single_push(tx);
         case 1: return single_fetch(tx);
@@ -28,6 +30,16 @@ void worker::single_call() {
     }
 }
 
+// After an error that is permitted.
+void worker::abandon_call(bool block) {
+    if (block && m_connection && !m_world.failed()) m_connection->run("ROLLBACK");
+}
+
+permits worker::single(permits more) const {
+    if (m_buffers) more.stale = more.busy = true;
+    return more;
+}
+
 void worker::single_push(int64_t tx) {
     answer a;
     if (m_dice.percent(40)) {  // as anybody writes it, and noted down afterwards
@@ -38,7 +50,7 @@ void worker::single_push(int64_t tx) {
         if (!accept(pushed, {})) return;
         m_world.saw_live(pushed.rows[0][0]);
         call("INSERT INTO adv.pushed (tx, id, key, queue, reserved) VALUES (" + std::to_string(tx) + ", '" + pushed.rows[0][0] +
-                 "', " + (job.contains("unique_key") ? quote(job["unique_key"]) : "NULL") + ", " + quote(job["queue"]) + ", false)",
+                 "', " + (job.contains("unique_key") ? quote(job["unique_key"]) : "NULL") + ", " + quote(job["queue"]) + (m_buffers && job.contains("unique_key") ? ", true)" : ", false)"),
              {});
         return;
     }
@@ -46,13 +58,13 @@ void worker::single_push(int64_t tx) {
     std::string batch = random_batch(&size);
     m_world.count().operations += size;
     if (m_dice.percent(70)) {
-        if (call(push_many_statement(tx, batch, "push_many", false), {}, &a)) note_duplicates(a, true);
+        if (call(push_many_statement(tx, batch, "push_many", m_buffers), {}, &a)) note_duplicates(a, true);
         return;
     }
     // BEGIN; one call; COMMIT
     m_level = static_cast<isolation>(m_dice.weighted({2, 1, 1}));
     if (!call(std::string("BEGIN ISOLATION LEVEL ") + name(m_level), {})) return;
-    if (!call(push_many_statement(tx, batch, "push_many", true), {})) return;
+    if (!call(push_many_statement(tx, batch, "push_many", true), {})) return abandon_call(true);
     block b;
     b.tx = tx;
     commit(b);
@@ -77,7 +89,7 @@ void worker::single_fetch(int64_t tx) {
     }
     std::string from = "chancy.fetch_jobs(" + quote(m_dice.one_of(queues)) + ", " + quote(random_worker()) + ", " +
                        std::to_string(m_dice.roll(1, 6)) + ")";
-    if (!call(claim_statement(tx, from, ""), {}, &a)) return;
+    if (!call(claim_statement(tx, from, ""), {}, &a)) return abandon_call(block);
     if (block && !call(m_dice.percent(85) ? "COMMIT" : "ROLLBACK", {})) return;
     for (const auto& row : a.rows) m_world.saw_attempt(row[2], {row[0], row[1]});
 }
@@ -116,7 +128,7 @@ void worker::single_apply(int64_t tx) {
     if (sql.empty()) return single_fetch(tx);
     m_world.count().operations += static_cast<int64_t>(taken.size());
     answer a;
-    if (call(sql, {}, &a)) note_results(a);
+    if (call(sql, single(), &a)) note_results(a);
 }
 
 // cancel_job, cancel_jobs, retry_job
@@ -132,6 +144,7 @@ void worker::single_change(int64_t tx) {
         return;
     }
     std::vector<std::string> ids;
+    if (m_dice.percent(40)) ids = m_world.some_family(m_dice);
     for (int i = m_dice.roll(1, 4); i > 0; i--)
         if (auto id = m_world.some_live(m_dice)) ids.push_back(*id);
     if (ids.empty()) return single_fetch(tx);
@@ -172,15 +185,21 @@ void worker::single_worker() {
 void worker::single_watch() {
     if (m_session != isolation::read_committed) return reads();
     std::vector<std::string> ids;
-    for (int i = m_dice.roll(1, 8); i > 0; i--) {
-        // Some that everybody watches again and again, and that expire meanwhile.
+    // Some that everybody watches all the time, and some that rest for so long that they expire.
+    int64_t now = std::chrono::steady_clock::now().time_since_epoch() / std::chrono::milliseconds(1);
+    for (int i = m_dice.roll(1, 6); i > 0; i--) {
         char watched[40];
-        snprintf(watched, sizeof watched, "00000000-0000-7000-8000-%012d", m_dice.roll(1, 12));
+        int group = m_dice.percent(50) ? 0 : 1 + static_cast<int>(now / 400 % 5);
+        snprintf(watched, sizeof watched, "00000000-0000-7000-8000-%06d%06d", group, m_dice.roll(1, 5));
         auto id = m_world.some_live(m_dice);
-        ids.push_back(id && m_dice.percent(30) ? *id : watched);
+        ids.push_back(id && m_dice.percent(10) ? *id : watched);
     }
     m_world.count().operations++;
-    call("SELECT chancy.watch_jobs(" + uuids(ids) + ", interval '1 s')", {});
+    bool block = m_dice.percent(30);  // it holds its rows for a while
+    if (block && !call("BEGIN", {})) return;
+    if (!call("SELECT chancy.watch_jobs(" + uuids(ids) + ", interval '1 s')", {}) || !block) return abandon_call(block);
+    std::this_thread::sleep_for(std::chrono::milliseconds(m_dice.roll(0, 5)));
+    if (!call("COMMIT", {})) abandon_call(block);
 }
 
 void worker::single_delete() {
@@ -197,7 +216,7 @@ void worker::several_calls(int64_t tx) {
     switch (m_dice.roll(0, 4)) {
         case 0:  // the first call runs at once, the second is buffered and may only try
             call("SELECT chancy.push('adv.a', unique_key => " + quote(key1) + ", queue => 'q0'), chancy.push('adv.b', "
-                 "unique_key => " + quote(key2) + ", queue => 'q1')", {.give_way = true});
+                 "unique_key => " + quote(key2) + ", queue => 'q1')", {.give_way = !m_buffers});
             break;
         case 1:  // a procedure that commits after each
             if (m_session != isolation::read_committed) return reads();

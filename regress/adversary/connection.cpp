@@ -38,10 +38,11 @@ void read_rows(const PGresult* result, answer& a) {
 
 }  // namespace
 
-answer connection::run(const std::string& sql) {
+answer connection::run(const std::string& sql, bool extended) {
     auto start = std::chrono::steady_clock::now();
     answer a;
-    PGresult* result = PQexec(m_connection, sql.c_str());
+    PGresult* result = extended ? PQexecParams(m_connection, sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0)
+                                : PQexec(m_connection, sql.c_str());
     ExecStatusType status = PQresultStatus(result);
     a.ok = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
     if (a.ok) {
@@ -54,7 +55,7 @@ answer connection::run(const std::string& sql) {
     }
     PQclear(result);
     a.lost = PQstatus(m_connection) == CONNECTION_BAD;
-    if (PGnotify* n = PQnotifies(m_connection)) PQfreemem(n);
+    while (PGnotify* n = PQnotifies(m_connection)) PQfreemem(n);
     a.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return a;
 }

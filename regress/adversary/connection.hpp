@@ -27,8 +27,8 @@ public:
     connection(const connection&) = delete;
     connection& operator=(const connection&) = delete;
 
-    // One or more statements, in one simple query.
-    answer run(const std::string& sql);
+    // One or more statements in one simple query; or one in the extended protocol, which commits later, at its Sync.
+    answer run(const std::string& sql, bool extended = false);
     // As run, and throws std::runtime_error on an error.
     answer need(const std::string& sql);
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <random>
+#include <utility>
 #include <vector>
 
 namespace adversary {
@@ -24,6 +25,10 @@ public:
     template <typename T>
     const T& one_of(const std::vector<T>& values) {
         return values[static_cast<size_t>(roll(0, static_cast<int>(values.size()) - 1))];
+    }
+    template <typename T>
+    void shuffle(std::vector<T>& values) {
+        for (size_t i = values.size(); i > 1; i--) std::swap(values[i - 1], values[static_cast<size_t>(roll(0, static_cast<int>(i) - 1))]);
     }
 
 private:

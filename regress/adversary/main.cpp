@@ -94,7 +94,7 @@ nlohmann::json summary(world& w, double seconds, int64_t server_deadlocks) {
             {"met_a_change", n(f.refused)}, {"passed_by", n(f.passed)}, {"gave_way", n(f.gave_way)}, {"waits_seen", n(f.waits)},
             {"collided_percent", f.operations == 0 ? 0.0 : 100.0 * static_cast<double>(collisions(f)) / static_cast<double>(f.operations)},
             {"serialization_failures", n(f.serialization)}, {"stale_commits", n(f.stale)}, {"queue_in_use", n(f.in_use)},
-            {"backends_terminated", n(f.terminated)}, {"killed_in_flight", n(f.killed)}, {"commits_in_doubt", n(f.in_doubt)},
+            {"backends_terminated", n(f.terminated)}, {"statements_cancelled", n(f.cancelled)}, {"ended_in_flight", n(f.killed)}, {"commits_in_doubt", n(f.in_doubt)},
             {"maintenance", n(f.maintenance)}, {"looks_for_keys_live_twice", n(f.looks)}, {"longest_wait", f.longest_wait.load()},
             {"longest_call_or_commit", f.longest_commit.load()}, {"deadlocks_of_clients", n(f.deadlocks)},
             {"deadlocks_of_the_server", server_deadlocks}, {"violations", w.failures().size()}};

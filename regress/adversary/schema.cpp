@@ -39,7 +39,8 @@ CREATE PROCEDURE adv.steps(tx bigint, keys text[], queue text) LANGUAGE plpgsql 
 BEGIN
     FOR i IN 1 .. cardinality(keys) LOOP
         INSERT INTO adv.pushed (tx, id, key, queue, reserved)
-        VALUES (steps.tx, chancy.push('adv.step', queue => steps.queue, unique_key => keys[i]), keys[i], steps.queue, false);
+        VALUES (steps.tx, chancy.push('adv.step', queue => steps.queue, unique_key => keys[i]), keys[i], steps.queue,
+                current_setting('chancy.push_mode') = 'at_commit');
         COMMIT;
     END LOOP;
 END $$;

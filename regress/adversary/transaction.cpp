@@ -24,7 +24,7 @@ void worker::transaction() {
 
 bool worker::step(block& b) {
     bool immediate = m_world.get().run == mode::immediate;
-    switch (m_dice.weighted({22, 6, 16, 16, 12, 10, 6, immediate ? 0 : 1, 4, immediate ? 0 : 2, 10, 3})) {
+    switch (m_dice.weighted({22, 6, 16, 16, 9, 7, 4, immediate ? 0 : 1, 4, immediate ? 0 : 2, 10, 3, 9})) {
         case 0: return app_lock(b);
         case 1: return app_insert(b);
         case 2: return block_push(b);
@@ -36,6 +36,7 @@ bool worker::step(block& b) {
         case 8: return block_do(b);
         case 9: return block_flush(b);
         case 10: return savepoint_step(b);
+        case 12: return block_family(b);
         default:
             std::this_thread::sleep_for(std::chrono::milliseconds(m_dice.roll(0, 4)));
             return true;
@@ -98,8 +99,7 @@ bool worker::block_apply(block& b) {
     if (sql.empty()) return true;
     m_world.count().operations += static_cast<int64_t>(b.results.size() - before);
     b.commit.stale = true;
-    // 40001 "is locked" is what skip means; the same error is told for a flush that may not wait.
-    if (on_locked == "skip") b.commit.give_way = true;
+    if (on_locked == "skip") b.commit.busy = true;
     return call(sql, {.give_way = b.flushed});
 }
 
@@ -125,6 +125,18 @@ bool worker::block_retry(block& b) {
     if (!id) return true;
     m_world.count().operations++;
     return call("SELECT chancy.retry_job('" + *id + "')", {.give_way = b.flushed});
+}
+
+// Several rows of one key, and its slot, in any order.
+bool worker::block_family(block& b) {
+    std::vector<std::string> ids = m_world.some_family(m_dice);
+    for (const std::string& id : ids) {
+        m_world.count().operations++;
+        const char* function = m_dice.percent(70) ? "retry_job" : "cancel_job";
+        if (!call(std::string("SELECT chancy.") + function + "('" + id + "')", {.give_way = b.flushed})) return false;
+        if (m_dice.percent(20) && !block_push(b)) return false;
+    }
+    return true;
 }
 
 bool worker::block_delete(block& b) {
@@ -153,8 +165,8 @@ bool worker::block_do(block& b) {
 // In a block only the last step but calls: what it takes is held, so no lock of the application may follow.
 bool worker::block_flush(block& b) {
     b.commit.give_way = true;
-    bool stale = b.commit.stale, in_use = b.commit.in_use;
-    if (!call("SELECT chancy.flush()", {.give_way = true, .stale = stale, .in_use = in_use})) return false;
+    permits may = b.commit;
+    if (!call("SELECT chancy.flush()", may)) return false;
     b.flushed = true;
     b.ends = true;
     for (int steps = m_dice.roll(0, 3); steps > 0; steps--) {
@@ -167,7 +179,7 @@ bool worker::block_flush(block& b) {
         }
         if (!good) return false;
     }
-    if (m_dice.percent(30)) return call("SELECT chancy.flush()", {.give_way = true, .stale = stale, .in_use = in_use});
+    if (m_dice.percent(30)) return call("SELECT chancy.flush()", may);
     return true;
 }
 
@@ -265,7 +277,8 @@ void worker::prepare(block& b) {
     }
     m_level = m_session;
     m_world.count().prepared++;
-    if (m_dice.percent(30)) std::this_thread::sleep_for(std::chrono::milliseconds(m_dice.roll(0, 5)));
+    // While it rests, others pile up behind it in the middle of their own flush.
+    if (m_dice.percent(40)) std::this_thread::sleep_for(std::chrono::milliseconds(m_dice.roll(1, 25)));
     bool commits = m_dice.percent(70);
     resolve(gid, commits);
     if (m_world.failed()) return;

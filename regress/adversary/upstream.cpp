@@ -29,7 +29,7 @@ void worker::upstream() {
     if (m_dice.percent(70)) {
         std::vector<std::string> keys;
         for (int i = 0; i < m_world.get().keys; i++) keys.push_back("k" + std::to_string(i));
-        for (size_t i = keys.size(); i > 1; i--) std::swap(keys[i - 1], keys[static_cast<size_t>(m_dice.roll(0, static_cast<int>(i) - 1))]);
+        m_dice.shuffle(keys);
         keys.resize(static_cast<size_t>(m_dice.roll(2, std::min(6, m_world.get().keys))));
         for (const std::string& key : keys) statements.push_back(upstream_push(key));
     } else {

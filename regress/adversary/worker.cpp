@@ -28,6 +28,7 @@ void worker::run() {
     connect();
     while (!m_world.stopped()) {
         m_world.count().transactions++;
+        m_extended = m_dice.percent(30);
         m_level = m_session;
         if (m_world.get().run == mode::upstream)
             upstream();
@@ -51,6 +52,9 @@ void worker::connect() {
         if (m_session != isolation::read_committed)
             m_connection->need("SET default_transaction_isolation = " + quote(name(m_session)));
         if (m_world.get().run == mode::immediate) m_connection->need("SET chancy.push_mode = immediate");
+        m_buffers = m_world.get().run == mode::contract && m_dice.percent(20);
+        if (m_buffers) m_connection->need("SET chancy.push_mode = at_commit");
+        m_connection->need("SET chancy.hot_key_bound = " + std::to_string(m_dice.one_of(std::vector<int>{0, 20, 500})));
         m_world.set_backend(m_index, m_connection->pid());
     } catch (const std::runtime_error& e) {
         violated(std::string("no connection: ") + e.what());
@@ -68,7 +72,7 @@ answer worker::run(const std::string& sql, bool first) {
         return a;
     }
     m_world.log(m_index, sql, first);
-    a = m_connection->run(sql);
+    a = m_connection->run(sql, m_extended && sql.find(';') == std::string::npos);
     if (a.ok)
         m_world.log(m_index, "  -> " + std::to_string(a.rows.size()) + " rows" +
                                  (a.rows.size() == 1 && a.rows[0].size() == 1 ? ": " + a.rows[0][0] : ""), false);
@@ -87,6 +91,10 @@ bool worker::accept(const answer& a, const permits& may, bool commits) {
         if (!m_world.failed()) connect();
         return false;
     }
+    if (a.sqlstate == "57014" && m_world.get().kill) {
+        count.killed++;
+        return false;
+    }
     if (a.sqlstate == "40P01") {
         count.deadlocks++;
         if (m_world.get().run == mode::contract) {
@@ -101,7 +109,7 @@ bool worker::accept(const answer& a, const permits& may, bool commits) {
     if (a.sqlstate == "40001") {
         if (says("could not wait for") || says("is locked by another transaction")) {
             count.gave_way++;
-            if (may.give_way) return false;
+            if (may.give_way || (may.busy && says("is locked by another transaction"))) return false;
         } else if (says("read/write dependencies")) {
             count.serialization++;
             if (m_level == isolation::serializable) return false;

@@ -18,6 +18,7 @@ struct permits {
     bool stale = false;     // 55000: a buffered result that does not apply
     bool in_use = false;    // 55006: delete_queue
     bool declare = false;   // 40001: somebody else declared the queue
+    bool busy = false;      // 40001 of a result with on_locked => 'skip' that COMMIT could not write
 };
 
 struct savepoint {
@@ -78,6 +79,9 @@ private:
     void single_worker();
     void single_watch();
     void single_delete();
+    void abandon_call(bool block);
+    // What an autocommit call that may be buffered may end with.
+    permits single(permits more = {}) const;
     void several_calls(int64_t tx);
     void reads();
 
@@ -91,6 +95,7 @@ private:
     bool block_apply(block& b);
     bool block_cancel(block& b);
     bool block_retry(block& b);
+    bool block_family(block& b);
     bool block_delete(block& b);
     bool block_do(block& b);
     bool block_flush(block& b);
@@ -111,6 +116,8 @@ private:
     std::unique_ptr<connection> m_connection;
     isolation m_session = isolation::read_committed;  // of autocommit
     isolation m_level = isolation::read_committed;    // of the transaction of the moment
+    bool m_buffers = false;                           // chancy.push_mode is at_commit
+    bool m_extended = false;                          // the protocol of single statements
 };
 
 const char* name(isolation i);

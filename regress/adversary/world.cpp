@@ -1,6 +1,7 @@
 #include "world.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 
@@ -26,6 +27,21 @@ void raise_to(std::atomic<double>& figure, double value) {
     double seen = figure;
     while (seen < value && !figure.compare_exchange_weak(seen, value)) {
     }
+}
+
+void world::set_families(std::vector<std::vector<std::string>> families) {
+    std::lock_guard lock(m_mutex);
+    m_families = std::move(families);
+}
+
+std::vector<std::string> world::some_family(dice& d) {
+    std::lock_guard lock(m_mutex);
+    if (m_families.empty()) return {};
+    // Mostly all choose the same, for a while.
+    auto moment = std::chrono::steady_clock::now().time_since_epoch() / std::chrono::milliseconds(50);
+    std::vector<std::string> ids = d.percent(70) ? m_families[static_cast<size_t>(moment) % m_families.size()] : d.one_of(m_families);
+    d.shuffle(ids);
+    return ids;
 }
 
 void world::fail(const std::string& report) {

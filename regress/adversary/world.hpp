@@ -49,7 +49,7 @@ struct figures {
     count stale{};           // commits refused for a stale result
     count in_use{};          // 55006 of delete_queue
     count deadlocks{};       // 40P01 seen by a client
-    count terminated{};      // backends ended by us
+    count terminated{}, cancelled{};  // backends, statements ended by us
     count maintenance{};     // VACUUM, ANALYZE, REINDEX CONCURRENTLY that ran through
     count looks{};           // checks for keys that are live twice, under load
     std::atomic<double> longest_wait{}, longest_commit{};
@@ -84,6 +84,9 @@ public:
     std::vector<attempt> take_attempts(const std::string& worker, int up_to, dice& d);
     std::optional<std::string> some_live(dice& d) { return some(m_live, d); }
     std::optional<std::string> some_finished(dice& d) { return some(m_finished, d); }
+    // A few jobs of one key, or keyless ones, in any order: the rows that one slot is about.
+    void set_families(std::vector<std::vector<std::string>> families);
+    std::vector<std::string> some_family(dice& d);
 
     // Who can be terminated: the backend of each connection, 0 while it has none.
     void set_backend(int index, int pid);
@@ -106,6 +109,7 @@ private:
     std::vector<std::string> m_failures;
     std::map<std::string, std::deque<attempt>> m_attempts;
     std::deque<std::string> m_live, m_finished;
+    std::vector<std::vector<std::string>> m_families;
     std::map<int, int> m_backends;
     mutable std::mutex m_log_mutex;
     std::map<int, std::deque<std::vector<std::string>>> m_logs;
