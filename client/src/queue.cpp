@@ -55,16 +55,16 @@ queue calls::declare_queue(const queue& q, bool upsert) {
 
 bool calls::pause_queue(const std::string& name, std::optional<timestamp> resume_at) {
     return execute({"pause_queue", "SELECT chancy.pause_queue($1::text, $2::timestamptz)", {name, instant(resume_at)}, repeat::safe})
-        .boolean(0, 0);
+        .verdict(0, 0);
 }
 
 bool calls::resume_queue(const std::string& name) {
-    return execute({"resume_queue", "SELECT chancy.resume_queue($1::text)", {name}, repeat::safe}).boolean(0, 0);
+    return execute({"resume_queue", "SELECT chancy.resume_queue($1::text)", {name}, repeat::safe}).verdict(0, 0);
 }
 
 bool calls::delete_queue(const std::string& name, bool purge_jobs) {
     return execute({"delete_queue", "SELECT chancy.delete_queue($1::text, $2::boolean)", {name, truth(purge_jobs)}, repeat::never})
-        .boolean(0, 0);
+        .verdict(0, 0);
 }
 
 std::vector<worker_row> calls::list_workers() {
@@ -83,7 +83,7 @@ timestamp calls::heartbeat(const std::string& worker_id, const std::vector<std::
 }
 
 bool calls::retire_worker(const std::string& worker_id) {
-    return execute({"retire_worker", "SELECT chancy.retire_worker($1::text)", {worker_id}, repeat::never}).boolean(0, 0);
+    return execute({"retire_worker", "SELECT chancy.retire_worker($1::text)", {worker_id}, repeat::never}).verdict(0, 0);
 }
 
 }  // namespace chancy

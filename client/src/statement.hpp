@@ -48,6 +48,8 @@ public:
     [[nodiscard]] std::string text(int row, int column) const;
     [[nodiscard]] int integer(int row, int column) const noexcept;
     [[nodiscard]] bool boolean(int row, int column) const noexcept;
+    // A verdict of a call that stands buffered until the commit is NULL: taken for true.
+    [[nodiscard]] bool verdict(int row, int column) const noexcept { return null(row, column) || boolean(row, column); }
     [[nodiscard]] uuid id(int row, int column) const noexcept;
     [[nodiscard]] timestamp time(int row, int column) const noexcept;
     [[nodiscard]] json document(int row, int column) const;

@@ -86,6 +86,22 @@ TEST_F(transaction, commits_or_rolls_back) {
     }
 }
 
+TEST_F(transaction, writes_take_effect_at_the_commit) {
+    const auto live = db.push({.func = "a"});
+    const auto mine = claim({.func = "b", .priority = 1});
+    for (const bool commit : {false, true}) {
+        chancy::transaction tx(db);
+        EXPECT_TRUE(tx.cancel_job(live));
+        EXPECT_EQ(tx.cancel_jobs({&live, 1}).size(), 1u);
+        EXPECT_NE(tx.apply_updates("tester", {{{.id = mine.id, .started_at = *mine.started_at}}}).at(0).ok, false);
+        chancy::client other;
+        EXPECT_EQ(other.get_job(live)->state, chancy::job_state::pending);
+        if (commit) tx.commit();
+    }
+    EXPECT_EQ(db.get_job(live)->state, chancy::job_state::failed);
+    EXPECT_EQ(db.get_job(mine.id)->state, chancy::job_state::succeeded);
+}
+
 TEST(client, tells_when_it_cannot_connect) {
     try {
         chancy::client("host=/nonexistent");

@@ -7,6 +7,8 @@
 //
 // Bad input is refused by the server, whole, before anything is written: chancy::error with the SQLSTATE
 // (22023, 54000, 42501 …), a message that names the element ("jobs[17].priority") and a hint.
+// In a transaction block, push, apply_updates, cancel, retry and delete_queue are buffered by the server until the commit
+// (chancy.push_mode): there a bool says true for "accepted", and created and ok are absent.
 // Threads: one at a time in one object.
 #pragma once
 
