@@ -1,0 +1,88 @@
+-- recovery, pruner, maintain(): what no worker does by itself.
+SET client_min_messages = warning;
+SELECT FROM chancy.declare_queue('default');
+CREATE VIEW show AS SELECT unique_key, state, attempts, recoveries, taken_by, jsonb_array_length(errors) AS errors
+    FROM chancy.jobs ORDER BY unique_key;
+SELECT count(*) FROM chancy.push_many((SELECT jsonb_agg(jsonb_build_object('func', 'f', 'unique_key', 'k' || n) ORDER BY n) FROM generate_series(1, 4) n));
+
+-- Two workers: one announced, one that never did.
+SELECT chancy.heartbeat('announced', '{}', '{}') > now() AS announced;
+SELECT count(*) FROM chancy.fetch_jobs('default', 'announced', 2);
+SELECT count(*) FROM chancy.fetch_jobs('default', 'silent', 1);
+
+-- Nobody has expired, and the silent one has time to announce itself.
+SELECT * FROM chancy.recover_jobs();
+UPDATE chancy.workers SET expires_at = now() - interval '1 s';
+SELECT * FROM chancy.recover_jobs();
+TABLE show;
+
+-- The silent one: only when its job has run, and the server been up, for the grace period.
+UPDATE chancy.jobs SET started_at = now() - interval '2 min' WHERE taken_by = 'silent';
+SELECT * FROM chancy.recover_jobs();
+UPDATE chancy.task_runs SET last_run = now() - interval '2 min' WHERE name = 'up';
+SELECT * FROM chancy.recover_jobs();
+TABLE show;
+
+-- A crash empties the unlogged tables: then everybody has time again.
+SELECT count(*) FROM chancy.fetch_jobs('default', 'silent', 4);
+UPDATE chancy.jobs SET started_at = now() - interval '2 min' WHERE state = 'running';
+TRUNCATE chancy.workers, chancy.task_runs;
+SELECT * FROM chancy.recover_jobs();
+
+-- A job that outlives its workers too often fails, and says so.
+UPDATE chancy.task_runs SET last_run = now() - interval '2 min' WHERE name = 'up';
+SELECT * FROM chancy.recover_jobs(max_recoveries => 1);
+TABLE show;
+SELECT errors FROM chancy.jobs WHERE unique_key = 'k1';
+-- An applied result resets the count.
+SELECT id, started_at FROM chancy.fetch_jobs('default', 'w') \gset
+SELECT applied FROM chancy.apply_updates('w', jsonb_build_array(jsonb_build_object('id', :'id', 'started_at', :'started_at', 'outcome', 'released')));
+TABLE show;
+-- At most up_to.
+SELECT count(*) FROM chancy.push_many((SELECT jsonb_agg(jsonb_build_object('func', 'f', 'unique_key', 'm' || n) ORDER BY n) FROM generate_series(1, 4) n));
+SELECT count(*) FROM chancy.fetch_jobs('default', 'silent', 5);
+UPDATE chancy.jobs SET started_at = now() - interval '2 min' WHERE state = 'running';
+SELECT * FROM chancy.recover_jobs(up_to => 2);
+SELECT * FROM chancy.recover_jobs();
+SELECT * FROM chancy.recover_jobs(max_recoveries => -1);
+SELECT * FROM chancy.recover_jobs(grace => '0 s');
+SELECT * FROM chancy.recover_jobs(up_to => 0);
+
+-- maintain(): each task once per interval.
+TRUNCATE chancy.task_runs;
+SELECT * FROM chancy.maintain();
+SELECT * FROM chancy.maintain();
+UPDATE chancy.task_runs SET last_run = now() - interval '30 s';
+SELECT * FROM chancy.maintain();
+INSERT INTO chancy.tasks (name, every, enabled) VALUES ('recovery', '1 day', NULL), ('workers', NULL, false);
+UPDATE chancy.task_runs SET last_run = now() - interval '1 hour';
+SELECT * FROM chancy.maintain();
+
+-- The pruner: rules combine; live jobs are never touched.
+TRUNCATE chancy.jobs;
+SELECT count(*) FROM chancy.push_many((SELECT jsonb_agg(jsonb_build_object('func', 'f' || n % 2, 'queue', 'q' || n % 3, 'unique_key', 'p' || n) ORDER BY n) FROM generate_series(1, 12) n));
+SELECT sum(cancelled::int) FROM chancy.cancel_jobs((SELECT array_agg(id ORDER BY id) FROM chancy.jobs WHERE unique_key <> 'p12'));
+UPDATE chancy.jobs SET completed_at = now() - interval '8 days' WHERE unique_key IN ('p1', 'p2', 'p3', 'p4');
+UPDATE chancy.jobs SET state = 'succeeded' WHERE unique_key = 'p5';
+SELECT chancy.prune_jobs('{"and": [{"age": "7 days"}, {"queue": ["q1", "q2"]}, {"not": {"func": "f0"}}]}');
+SELECT chancy.prune_jobs('{"or": [{"state": "succeeded"}, {"age": "7 days"}]}', up_to => 1);
+SELECT chancy.prune_jobs('{"or": [{"state": "succeeded"}, {"age": "7 days"}]}');
+SELECT unique_key, queue, func, state FROM chancy.jobs ORDER BY id;
+SELECT chancy.prune_jobs('{"keep": 1}');
+SELECT unique_key, queue, state FROM chancy.jobs ORDER BY id;
+INSERT INTO chancy.tasks (name, settings) VALUES ('pruner', '{"rule": {"keep": 0}}');
+UPDATE chancy.task_runs SET last_run = now() - interval '1 hour' WHERE name = 'pruner';
+SELECT * FROM chancy.maintain();
+SELECT unique_key, state FROM chancy.jobs;
+-- Refused rules.
+SELECT chancy.prune_jobs('[]');
+SELECT chancy.prune_jobs('{}');
+SELECT chancy.prune_jobs('{"age": "1 day", "keep": 1}');
+SELECT chancy.prune_jobs('{"age": 5}');
+SELECT chancy.prune_jobs('{"age": "soon"}');
+SELECT chancy.prune_jobs('{"state": "pending"}');
+SELECT chancy.prune_jobs('{"and": []}');
+SELECT chancy.prune_jobs('{"or": [{"keep": 1}, {"keep": -1}]}');
+SELECT chancy.prune_jobs('{"not": "x"}');
+SELECT chancy.prune_jobs('{"when": "x"}');
+SELECT chancy.prune_jobs('{"keep": 1}', 0);
