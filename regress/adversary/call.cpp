@@ -14,7 +14,8 @@ void worker::single_call() {
     int64_t tx = m_world.next_transaction();
     m_world.log(m_index, "transaction " + std::to_string(tx) + ", one call, " + name(m_session), true);
     bool immediate = m_world.get().run == mode::immediate;
-    switch (m_dice.weighted({24, 16, 12, 14, 12, immediate ? 0 : 2, immediate ? 0 : 2, immediate ? 0 : 7,
+    if (in_rush()) return single_watch();
+    switch (m_dice.weighted({24, 16, 12, 14, 12, immediate ? 0 : 2, immediate ? 0 : 5, immediate ? 0 : 7,
                              immediate ? 0 : 1, immediate ? 0 : 5, 3})) {
         case 0: return single_push(tx);
         case 1: return single_fetch(tx);
@@ -176,29 +177,42 @@ void worker::single_queue() {
 void worker::single_worker() {
     if (m_session != isolation::read_committed) return reads();
     m_world.count().operations++;
-    if (m_dice.percent(80))
-        call("SELECT chancy.heartbeat(" + quote(random_worker()) + ", '{}', '{q0,q1}')", {});
-    else
-        call("SELECT chancy.retire_worker(" + quote(random_worker()) + ")", {});
+    switch (m_dice.roll(0, 9)) {
+        case 0: call("SELECT chancy.retire_worker(" + quote(random_worker()) + ")", {}); break;
+        case 1: call("SELECT * FROM chancy.recover_jobs(1, '1 s', " + std::to_string(m_dice.roll(1, 5)) + ")", {}); break;
+        case 2: call("SELECT chancy.prune_jobs('{\"queue\": \"brief\"}', " + std::to_string(m_dice.roll(1, 20)) + ")", {}); break;
+        case 3: call("SELECT * FROM chancy.maintain()", {}); break;
+        default: call("SELECT chancy.heartbeat(" + quote(random_worker()) + ", '{}', '{q0,q1}', '2 s')", {}); break;
+    }
+}
+
+namespace {
+// All watch the same now and then. Such a watch lasts a second, so the next rush finds it expired, and clears it away.
+// One connection holds the first row through the beginning of the rush, so that the others queue up behind it.
+constexpr int rush_every = 1300, rush_lasts = 80, hold_before = 60;
+int64_t since_rush() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::milliseconds(1) % rush_every; }
+std::string watched(int n) { return "00000000-0000-7000-8000-" + std::to_string(100000000000 + n); }
+}  // namespace
+
+bool worker::in_rush() const {
+    return m_world.get().run == mode::contract && m_session == isolation::read_committed &&
+           (since_rush() < rush_lasts || (m_index == 0 && since_rush() >= rush_every - hold_before));
 }
 
 void worker::single_watch() {
-    if (m_session != isolation::read_committed) return reads();
-    std::vector<std::string> ids;
-    // Some that everybody watches all the time, and some that rest for so long that they expire.
-    int64_t now = std::chrono::steady_clock::now().time_since_epoch() / std::chrono::milliseconds(1);
-    for (int i = m_dice.roll(1, 6); i > 0; i--) {
-        char watched[40];
-        int group = m_dice.percent(50) ? 0 : 1 + static_cast<int>(now / 400 % 5);
-        snprintf(watched, sizeof watched, "00000000-0000-7000-8000-%06d%06d", group, m_dice.roll(1, 5));
-        auto id = m_world.some_live(m_dice);
-        ids.push_back(id && m_dice.percent(10) ? *id : watched);
-    }
+    if (m_session != isolation::read_committed || (!in_rush() && since_rush() > 900)) return reads();
+    bool rush = in_rush(), holds = rush && m_index == 0;
+    std::vector<std::string> ids = {watched(1)};
+    for (int i = m_dice.roll(1, 5); i > 0 && !holds; i--) ids.push_back(watched(m_dice.percent(50) ? m_dice.roll(1, 3) : m_dice.roll(4, 12)));
+    if (m_dice.percent(50) && !holds) ids.erase(ids.begin());
+    if (auto id = m_world.some_live(m_dice); id && m_dice.percent(30)) ids.push_back(*id);
+    if (!rush || holds) std::erase_if(ids, [](const std::string& id) { return id > watched(3) && id <= watched(12); });
     m_world.count().operations++;
-    bool block = m_dice.percent(30);  // it holds its rows for a while
+    bool block = holds || (!rush && m_dice.percent(30));
     if (block && !call("BEGIN", {})) return;
-    if (!call("SELECT chancy.watch_jobs(" + uuids(ids) + ", interval '1 s')", {}) || !block) return abandon_call(block);
-    std::this_thread::sleep_for(std::chrono::milliseconds(m_dice.roll(0, 5)));
+    std::string time = rush && !holds ? "1 s" : "1 min";
+    if (!call("SELECT chancy.watch_jobs(" + uuids(ids) + ", interval '" + time + "')", {}) || !block) return abandon_call(block);
+    std::this_thread::sleep_for(std::chrono::milliseconds(holds ? hold_before + 40 : m_dice.roll(0, 5)));
     if (!call("COMMIT", {})) abandon_call(block);
 }
 

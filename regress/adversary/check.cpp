@@ -83,7 +83,7 @@ void check_indexes(world& w, connection& c) {
     if (c.need("SELECT FROM pg_extension WHERE extname = 'amcheck'").rows.empty()) return;
     answer a = c.run("SELECT bt_index_check(i.indexrelid, true) FROM pg_index i JOIN pg_class r ON r.oid = i.indrelid WHERE "
                      "r.relnamespace = 'chancy'::regnamespace AND r.relname IN ('jobs', 'queues', 'workers', 'watches', "
-                     "'queue_rate_limits')");
+                     "'queue_rate_limits', 'task_runs')");
     if (!a.ok) w.fail("amcheck: " + a.sqlstate + " " + a.message);
     a = c.need("SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid");
     for (const auto& row : a.rows) w.fail("index " + row[0] + " is invalid");

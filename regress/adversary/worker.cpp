@@ -32,7 +32,7 @@ void worker::run() {
         m_level = m_session;
         if (m_world.get().run == mode::upstream)
             upstream();
-        else if (m_dice.percent(m_world.get().run == mode::immediate ? 70 : 50))
+        else if (!in_rush() && m_dice.percent(m_world.get().run == mode::immediate ? 70 : 50))
             transaction();
         else
             single_call();

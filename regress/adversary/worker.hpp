@@ -78,6 +78,7 @@ private:
     void single_queue();
     void single_worker();
     void single_watch();
+    bool in_rush() const;
     void single_delete();
     void abandon_call(bool block);
     // What an autocommit call that may be buffered may end with.
