@@ -59,7 +59,7 @@ void worker::single_push(int64_t tx) {
     std::string batch = random_batch(&size);
     m_world.count().operations += size;
     if (m_dice.percent(70)) {
-        if (call(push_many_statement(tx, batch, "push_many", m_buffers), {}, &a)) note_duplicates(a, true);
+        if (call(push_many_statement(tx, batch, "push_many", m_buffers), {}, &a)) note_duplicates(a);
         return;
     }
     // BEGIN; one call; COMMIT
@@ -227,7 +227,7 @@ void worker::several_calls(int64_t tx) {
     json one = random_job(), two = random_job();
     std::string key1 = random_key("q0"), key2 = random_key("q1");
     m_world.count().operations += 2;
-    switch (m_dice.roll(0, 4)) {
+    switch (m_dice.roll(0, m_buffers ? 5 : 4)) {
         case 0:  // the first call runs at once, the second is buffered and may only try
             call("SELECT chancy.push('adv.a', unique_key => " + quote(key1) + ", queue => 'q0'), chancy.push('adv.b', "
                  "unique_key => " + quote(key2) + ", queue => 'q1')", {.give_way = !m_buffers});
@@ -242,6 +242,10 @@ void worker::several_calls(int64_t tx) {
         case 3:  // a trigger pushes, in a transaction that has written
             call("INSERT INTO adv.orders VALUES (" + number + ", " + quote(key1) + ", 'q0'), (" + number + ", " + quote(key2) +
                  ", 'q1')", {});
+            break;
+        case 5:  // a function that pushes and then locks the application's rows: inside the promise, with push_mode at_commit
+            call("SELECT adv.mixed(" + number + ", " + quote(key1) + ", " + std::to_string(m_dice.roll(1, m_world.get().rows)) + ")",
+                 {.rows = true});
             break;
         default:
             call("INSERT INTO adv.invoices VALUES (" + number + ", " + quote(key1) + ", 'q0'), (" + number + ", " + quote(key2) +

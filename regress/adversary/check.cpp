@@ -14,14 +14,11 @@ struct law {
 };
 
 // A push takes an uncommitted end of a job for a live job, so a job may be told as the key's live one until its end
-// commits: no longer after completed_at than the longest call or commit of the run, which is TOLERANCE.
+// commits: no longer after completed_at than the longest transaction of the run, which is TOLERANCE.
 // Jobs of the queue "brief" may have been deleted with it.
 constexpr law laws[] = {
     {"a key is live twice", live_twice},
     {"a prepared transaction is left", "SELECT gid, prepared FROM pg_prepared_xacts WHERE database = current_database()"},
-    {"a push that created a job has left none, or with another key",
-     "SELECT p.* FROM adv.pushed p LEFT JOIN chancy.jobs j USING (id) WHERE NOT p.reserved AND p.queue <> 'brief' AND "
-     "p.key IS NOT DISTINCT FROM NULL AND j.id IS NULL"},
     {"a push told an id that does not exist, or of another key",
      "SELECT p.* FROM adv.pushed p LEFT JOIN chancy.jobs j USING (id) WHERE NOT p.reserved AND p.queue <> 'brief' AND "
      "(j.id IS NULL OR j.unique_key IS DISTINCT FROM p.key)"},
@@ -64,7 +61,7 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 
 void check_laws(world& w, connection& c) {
     c.need("SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off");
-    std::string tolerance = std::to_string(w.count().longest_commit + 0.1) + " s";
+    std::string tolerance = std::to_string(w.count().longest_transaction + 0.05) + " s";
     for (const law& l : laws) {
         answer a = c.need(replaced(l.sql, "TOLERANCE", tolerance));
         if (a.rows.empty()) continue;

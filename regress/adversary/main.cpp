@@ -1,6 +1,7 @@
 // chancy-adversary: many connections run random transactions that mix every function of the queue and collide all the
 // time, beside maintenance and killed backends. It fails when a deadlock, a lost push, a key live twice, a result applied
 // twice, an unexpected error or a wait beyond its bound is seen; and when too little collided to mean anything.
+#include <signal.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -21,6 +22,8 @@ using namespace std::chrono_literals;
 using clock_type = std::chrono::steady_clock;
 
 namespace {
+
+volatile sig_atomic_t interrupted = 0;
 
 options read_options(int argc, char** argv) {
     options o;
@@ -75,7 +78,7 @@ void run_round(world& w, int round, clock_type::time_point start, clock_type::ti
     });
     if (o.maintenance) threads.emplace_back([&] { maintain(w, round); });
     if (o.kill) threads.emplace_back([&] { kill_backends(w, round); });
-    for (int i = 0; clock_type::now() < until && !w.stopped(); i++) {
+    for (int i = 0; clock_type::now() < until && !w.stopped() && !interrupted; i++) {
         std::this_thread::sleep_for(20ms);
         if (i % 50 == 0) show_progress(w, std::chrono::duration<double>(clock_type::now() - start).count());
     }
@@ -84,7 +87,7 @@ void run_round(world& w, int round, clock_type::time_point start, clock_type::ti
     look_out.join();
 }
 
-nlohmann::json summary(world& w, double seconds, int64_t server_deadlocks) {
+nlohmann::ordered_json summary(world& w, double seconds, int64_t server_deadlocks) {
     figures& f = w.count();
     auto n = [](const figures::count& c) { return c.load(); };
     return {{"mode", w.get().run == mode::contract ? "contract" : w.get().run == mode::immediate ? "immediate" : "upstream"},
@@ -96,7 +99,7 @@ nlohmann::json summary(world& w, double seconds, int64_t server_deadlocks) {
             {"serialization_failures", n(f.serialization)}, {"stale_commits", n(f.stale)}, {"queue_in_use", n(f.in_use)},
             {"backends_terminated", n(f.terminated)}, {"statements_cancelled", n(f.cancelled)}, {"ended_in_flight", n(f.killed)}, {"commits_in_doubt", n(f.in_doubt)},
             {"maintenance", n(f.maintenance)}, {"looks_for_keys_live_twice", n(f.looks)}, {"longest_wait", f.longest_wait.load()},
-            {"longest_call_or_commit", f.longest_commit.load()}, {"deadlocks_of_clients", n(f.deadlocks)},
+            {"longest_call_or_commit", f.longest_commit.load()}, {"longest_transaction", f.longest_transaction.load()}, {"deadlocks_of_clients", n(f.deadlocks)},
             {"deadlocks_of_the_server", server_deadlocks}, {"violations", w.failures().size()}};
 }
 
@@ -112,6 +115,9 @@ void print(const nlohmann::ordered_json& s, bool json) {
 
 int main(int argc, char** argv) {
     options o = read_options(argc, argv);
+    signal(SIGINT, [](int) { interrupted = 1; });
+    signal(SIGTERM, [](int) { interrupted = 1; });
+    signal(SIGPIPE, SIG_IGN);
     world w(o);
     try {
         create_database(o);
@@ -127,7 +133,7 @@ int main(int argc, char** argv) {
     auto start = clock_type::now();
     auto end = start + std::chrono::duration_cast<clock_type::duration>(std::chrono::duration<double>(o.seconds));
     auto round_time = std::chrono::duration_cast<clock_type::duration>(std::chrono::duration<double>(o.round));
-    for (int round = 0; clock_type::now() < end && !w.failed() && (o.run == mode::contract || w.count().deadlocks == 0); round++) {
+    for (int round = 0; clock_type::now() < end && !w.failed() && !interrupted && (o.run == mode::contract || w.count().deadlocks == 0); round++) {
         run_round(w, round, start, std::min(end, clock_type::now() + round_time));
         if (o.run == mode::contract) check_all(w);
     }

@@ -34,6 +34,14 @@ CREATE TRIGGER push_row AFTER INSERT ON adv.orders FOR EACH ROW EXECUTE FUNCTION
 CREATE CONSTRAINT TRIGGER push_row AFTER INSERT ON adv.invoices DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION adv.push_row();
 
+CREATE FUNCTION adv.mixed(tx bigint, key text, first int) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO adv.pushed (tx, id, key, queue, reserved) VALUES (tx, chancy.push('adv.mixed', unique_key => key), key, 'default', true);
+    FOR i IN first .. first + 2 LOOP
+        UPDATE adv.account SET balance = balance + 1 WHERE n = i;
+    END LOOP;
+END $$;
+
 -- Each COMMIT in a procedure flushes.
 CREATE PROCEDURE adv.steps(tx bigint, keys text[], queue text) LANGUAGE plpgsql AS $$
 BEGIN

@@ -228,7 +228,7 @@ void worker::end_block(block& b) {
 
 void worker::commit(block& b) {
     answer a = run("COMMIT");
-    if (a.ok) raise_to(m_world.count().longest_commit, a.seconds);
+    raise_to(m_world.count().longest_commit, a.seconds);
     permits may = b.commit;
     if (!accept(a, may, true)) {
         bool doubt = a.lost;
@@ -264,13 +264,13 @@ void worker::look_at_pushed(block& b) {
             return violated("push " + row[3] + (row[1].empty() ? " is told as withdrawn" : " was cancelled but not withdrawn"));
         if (row[2] == "t" && row[1] != row[3]) return violated("push " + row[3] + " created another id: " + row[1]);
     }
-    note_duplicates(a, true);
+    note_duplicates(a);
 }
 
 void worker::prepare(block& b) {
     std::string gid = m_world.gid(b.tx);
     answer a = run("PREPARE TRANSACTION '" + gid + "'");
-    if (a.ok) raise_to(m_world.count().longest_commit, a.seconds);
+    raise_to(m_world.count().longest_commit, a.seconds);
     if (!accept(a, b.commit, true)) {
         if (a.lost && !m_world.failed()) resolve(gid, false);  // it may be prepared
         return abandon(b);

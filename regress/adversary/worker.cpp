@@ -1,6 +1,7 @@
 #include "worker.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <stdexcept>
 
 #include "schema.hpp"
@@ -27,15 +28,18 @@ worker::worker(world& w, int index, int round) : m_world(w), m_index(index), m_d
 void worker::run() {
     connect();
     while (!m_world.stopped()) {
+        auto start = std::chrono::steady_clock::now();
         m_world.count().transactions++;
         m_extended = m_dice.percent(30);
         m_level = m_session;
+        bool blocks = m_dice.percent(m_world.get().run == mode::immediate ? 70 : 50);
         if (m_world.get().run == mode::upstream)
             upstream();
-        else if (!in_rush() && m_dice.percent(m_world.get().run == mode::immediate ? 70 : 50))
+        else if (blocks && !in_rush())
             transaction();
         else
             single_call();
+        raise_to(m_world.count().longest_transaction, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
     m_world.set_backend(m_index, 0);
     m_connection.reset();
@@ -136,7 +140,7 @@ bool worker::accept(const answer& a, const permits& may, bool commits) {
 
 bool worker::call(const std::string& sql, const permits& may, answer* into) {
     answer a = run(sql);
-    if (a.ok) raise_to(m_world.count().longest_commit, a.seconds);
+    raise_to(m_world.count().longest_commit, a.seconds);
     bool good = accept(a, may);
     if (into != nullptr) *into = std::move(a);
     return good;
@@ -233,7 +237,7 @@ void worker::book_undone(int64_t tx, const std::vector<std::string>& ids) {
 }
 
 // Rows of ord, id, created, …: who met a live job that this very call did not create?
-void worker::note_duplicates(const answer& a, bool) {
+void worker::note_duplicates(const answer& a) {
     std::vector<std::string> own;
     for (const auto& row : a.rows)
         if (row[2] == "t") own.push_back(row[1]);

@@ -65,7 +65,7 @@ private:
     nlohmann::json random_updates(const std::vector<attempt>& attempts);
     std::string random_worker();
     void book_undone(int64_t tx, const std::vector<std::string>& ids);
-    void note_duplicates(const answer& a, bool booked);
+    void note_duplicates(const answer& a);
     void note_results(const answer& a);
 
     // Transactions of a single call (call.cpp).

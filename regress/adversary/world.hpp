@@ -52,7 +52,7 @@ struct figures {
     count terminated{}, cancelled{};  // backends, statements ended by us
     count maintenance{};     // VACUUM, ANALYZE, REINDEX CONCURRENTLY that ran through
     count looks{};           // checks for keys that are live twice, under load
-    std::atomic<double> longest_wait{}, longest_commit{};
+    std::atomic<double> longest_wait{}, longest_commit{}, longest_transaction{};
 };
 
 void raise_to(std::atomic<double>& figure, double value);
