@@ -28,12 +28,16 @@ struct list {
 };
 
 struct call {
-    SubTransactionId made_in;     // dropped when this subtransaction rolls back
-    SubTransactionId flushed_in;  // 0: not yet. When that one rolls back, it is to be flushed again
+    SubTransactionId made_in;  // dropped when this subtransaction rolls back
     const char *name;
     std::span<change> changes;
-    bytes queue;  // of delete_queue, otherwise null
-    bool purge_jobs;
+    deleted_queue queue;  // of delete_queue; otherwise its name is null
+};
+
+// A flush: the calls before upto are made. When the subtransaction rolls back, they are to be made again.
+struct flushed {
+    SubTransactionId made_in;
+    int upto;
 };
 
 struct event {
@@ -54,9 +58,11 @@ struct transaction {
     list<call> calls;
     list<event> events;
     list<push_outcome> pushes;
-    int changes;                 // in calls, for the order
+    list<flushed> flushes;
+    int changes;                   // in calls, for the order
     SubTransactionId locks_since;  // the subtransaction that took our first lock; 0: none
-    bool flushed;                // something was flushed before the commit
+
+    int made() { return flushes.count > 0 ? flushes.last().upto : 0; }
 };
 transaction current;
 
@@ -100,12 +106,18 @@ void buffer(const char *name, std::span<change> changes) {
     }
 }
 
-void buffer_delete(bytes queue, bool purge_jobs) {
+void buffer_delete(const deleted_queue &queue) {
     call &c = current.calls.add();
     c.made_in = GetCurrentSubTransactionId();
     c.name = "delete_queue";
     c.queue = queue;
-    c.purge_jobs = purge_jobs;
+    c.queue.call = current.calls.count - 1;
+}
+
+bool delete_is_buffered(bytes queue) {
+    for (int i = current.made(); i < current.calls.count; i++)
+        if (current.calls.items[i].queue.name.data != nullptr && current.calls.items[i].queue.name == queue) return true;
+    return false;
 }
 
 void buffer_event(const char *payload) {
@@ -171,20 +183,15 @@ void check_results(std::span<change> changes, const change **at) {
     }
 }
 
-// Gathers what is not flushed yet. The copies take the verdicts: what a savepoint takes back is
-// flushed again from the originals.
-std::span<change> take_changes(SubTransactionId now) {
+// Gathers the calls from begin to end. The copies take the verdicts: what a savepoint takes back is made
+// again from the originals.
+std::span<change> take_changes(int begin, int end) {
     size_t count = 0;
-    for (int i = 0; i < current.calls.count; i++)
-        if (current.calls.items[i].flushed_in == InvalidSubTransactionId) count += current.calls.items[i].changes.size();
+    for (int i = begin; i < end; i++) count += current.calls.items[i].changes.size();
     auto *changes = static_cast<change *>(palloc_extended(sizeof(change) * (count + 1), MCXT_ALLOC_HUGE));
-    change *end = changes;
-    for (int i = 0; i < current.calls.count; i++) {
-        call &c = current.calls.items[i];
-        if (c.flushed_in != InvalidSubTransactionId || c.queue.data != nullptr) continue;
-        end = std::copy(c.changes.begin(), c.changes.end(), end);
-        c.flushed_in = now;
-    }
+    change *last = changes;
+    for (int i = begin; i < end; i++)
+        last = std::copy(current.calls.items[i].changes.begin(), current.calls.items[i].changes.end(), last);
     return {changes, count};
 }
 
@@ -205,28 +212,19 @@ void flush_changes(std::span<change> changes, const policy &how) {
 }
 
 // Queues come after jobs in the order of resources, among themselves by name; then deletes wait for nobody.
-void flush_deletes(SubTransactionId now, const policy &how) {
-    auto *queues = static_cast<deleted_queue *>(palloc(sizeof(deleted_queue) * (current.calls.count + 1)));
+void flush_deletes(int begin, int end, const policy &how) {
+    auto *queues = static_cast<deleted_queue *>(palloc(sizeof(deleted_queue) * (end - begin + 1)));
     size_t count = 0;
-    for (int i = 0; i < current.calls.count; i++) {
-        call &c = current.calls.items[i];
-        if (c.queue.data == nullptr || c.flushed_in != InvalidSubTransactionId) continue;
-        queues[count++] = {c.queue, c.purge_jobs, false};
-        c.flushed_in = now;
-    }
+    for (int i = begin; i < end; i++)
+        if (current.calls.items[i].queue.name.data != nullptr) queues[count++] = current.calls.items[i].queue;
     if (count > 0) delete_queues({queues, count}, how);
-}
-
-bool is_empty() {
-    for (int i = 0; i < current.calls.count; i++)
-        if (current.calls.items[i].flushed_in == InvalidSubTransactionId) return false;
-    return true;
 }
 
 // Makes all buffered calls now, with the owner's rights: those of the moment may have changed since the
 // calls, which were checked then. May wait only if the transaction holds no lock of ours (rule 2).
 void flush(bool at_commit) {
-    SubTransactionId now = GetCurrentSubTransactionId();
+    // A transaction that drops the extension takes its buffered calls along.
+    if (!OidIsValid(get_relname_relid("jobs", get_namespace_oid("chancy", true)))) return;
     const change *at = nullptr;
     ErrorContextCallback context{error_context_stack, name_call, &at};
     error_context_stack = &context;
@@ -234,14 +232,16 @@ void flush(bool at_commit) {
         at_commit && setting.flush_timeout > 0 ? GetCurrentTimestamp() + setting.flush_timeout * INT64CONST(1000) : 0;
     with_owner([&] {
         with_memory("chancy flush", [&] {
-            while (!is_empty()) {
+            while (current.made() < current.calls.count) {
+                int begin = current.made(), end = current.calls.count;
+                current.flushes.add() = {GetCurrentSubTransactionId(), end};
                 // A snapshot keeps old versions of rows in place from the look-up to the lock.
                 PushActiveSnapshot(GetTransactionSnapshot());
                 permit all{true, nullptr, 0};
                 policy how{current.locks_since == InvalidSubTransactionId ? waiting::allowed : waiting::never, deadline,
                            all, &at};
-                flush_changes(take_changes(now), how);
-                flush_deletes(now, how);
+                flush_changes(take_changes(begin, end), how);
+                flush_deletes(begin, end, how);
                 PopActiveSnapshot();
             }
         });
@@ -291,8 +291,12 @@ void at_transaction(XactEvent event, void *) {
         case XACT_EVENT_COMMIT:
             end_transaction(true);
             break;
-        case XACT_EVENT_ABORT:
         case XACT_EVENT_PREPARE:
+            // pushed() must not show an older commit as this one.
+            last_commit.count = 0;
+            end_transaction(false);
+            break;
+        case XACT_EVENT_ABORT:
             end_transaction(false);
             break;
         default:
@@ -317,19 +321,15 @@ void at_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransaction
         drop(current.calls, mine);
         drop(current.events, mine);
         drop(current.pushes, mine);
+        drop(current.flushes, mine);
         if (current.locks_since == mine) current.locks_since = InvalidSubTransactionId;
     } else if (event == SUBXACT_EVENT_COMMIT_SUB) {
         hand_up(current.calls, mine, parent);
         hand_up(current.events, mine, parent);
         hand_up(current.pushes, mine, parent);
+        hand_up(current.flushes, mine, parent);
         if (current.locks_since == mine) current.locks_since = parent;
-    } else {
-        return;
     }
-    if (!current.flushed) return;
-    for (int i = 0; i < current.calls.count; i++)
-        if (current.calls.items[i].flushed_in == mine)
-            current.calls.items[i].flushed_in = event == SUBXACT_EVENT_COMMIT_SUB ? parent : InvalidSubTransactionId;
 }
 
 void put_pushed(const rows &out) {
@@ -354,7 +354,6 @@ extern "C" {
 
 CHANCY_FUNCTION(chancy_flush) {
     PreventCommandIfReadOnly("chancy.flush()");
-    chancy::current.flushed = true;
     chancy::flush(false);
     PG_RETURN_VOID();
 }

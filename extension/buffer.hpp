@@ -20,8 +20,12 @@ MemoryContext buffer_memory();
 // Buffers a call of the function name. The changes, and all that they point to, live in buffer_memory().
 void buffer(const char *name, std::span<change> changes);
 
-// Buffers a call of delete_queue; queue lives in buffer_memory().
-void buffer_delete(bytes queue, bool purge_jobs);
+// Buffers a call of delete_queue; the name lives in buffer_memory().
+struct deleted_queue;
+void buffer_delete(const deleted_queue &queue);
+
+// Will this transaction delete the queue at commit?
+bool delete_is_buffered(bytes queue);
 
 // An event to be sent at commit, unless the subtransaction of the moment rolls back. payload is copied.
 void buffer_event(const char *payload);

@@ -123,6 +123,10 @@ TM_Result lock(writer &w, ItemPointer tid, bool skip) {
         locked = lock_row(w.jobs, tid, LockTupleNoKeyExclusive, LockWaitSkip);
     if (locked != TM_WouldBlock || skip) return locked;
     if (w.how.wait == waiting::never) give_way("a job that another transaction is changing");
+    // Scans keep their pages pinned, and VACUUM would wait for the pins as long as we wait here.
+    if (w.by_id.scan != nullptr) index_rescan(w.by_id.scan, &w.by_id.key, 1, nullptr, 0);
+    if (w.by_key.scan != nullptr) index_rescan(w.by_key.scan, &w.by_key.key, 1, nullptr, 0);
+    ExecClearTuple(w.jobs.found);
     wait_until(w.how.deadline, [&] { locked = lock_row(w.jobs, tid, LockTupleNoKeyExclusive, LockWaitBlock); });
     return locked;
 }
@@ -135,7 +139,7 @@ void applied(change &c, state after) {
 // A finished job becomes pending: after its row, which is in jobs.held, the slot of its key.
 void enter_slot(writer &w, change &c) {
     for (;;) {
-        key_state seen = probe_key(w.jobs, w.by_key, c.key, false);
+        key_state seen = probe_key(w.jobs, w.by_key, c.key, false, w.how);
         if (seen.live) {
             c.is = verdict::conflict;
             tell_state(c, read_job(w.jobs.held).is);
@@ -152,7 +156,7 @@ void enter_slot(writer &w, change &c) {
 
 // Locks the row of a change and makes it.
 void change_row(writer &w, change &c) {
-    bool enters = c.kind == change_kind::retry && c.key.size > 0;
+    bool enters = c.kind == change_kind::retry && c.key.data != nullptr;
     if (!enters) {
         // Nobody holds most rows: then one call locks and writes. What pass 1 read is the newest
         // version exactly if the call says TM_Ok.
@@ -195,6 +199,7 @@ void make_group(writer &w, std::span<change *> group) {
     std::sort(group.begin(), group.end(), [](const change *a, const change *b) { return a->order < b->order; });
     for (change *c : group) {
         if (c->is != verdict::open) continue;
+        CHECK_FOR_INTERRUPTS();
         CommandCounterIncrement();
         if (c->kind != change_kind::push) locate(w, *c, true);
         if (c->is == verdict::open) make(w, *c);
@@ -205,6 +210,8 @@ void make_group(writer &w, std::span<change *> group) {
 bool before(const change *a, const change *b) {
     int by_key = compare(a->key, b->key);
     if (by_key != 0) return by_key < 0;
+    // An empty key (Python's; push refuses it) is a key all the same.
+    if ((a->key.data == nullptr) != (b->key.data == nullptr)) return a->key.data == nullptr;
     bool a_slot = a->kind == change_kind::push, b_slot = b->kind == change_kind::push;
     if (a_slot != b_slot) return b_slot;
     if (a_slot) return a->order < b->order;
@@ -213,7 +220,8 @@ bool before(const change *a, const change *b) {
 }
 
 bool same_group(const change *a, const change *b) {
-    if (a->key.size > 0 || b->key.size > 0) return compare(a->key, b->key) == 0;
+    if ((a->key.data == nullptr) != (b->key.data == nullptr)) return false;
+    if (a->key.data != nullptr) return compare(a->key, b->key) == 0;
     return a->kind != change_kind::push && b->kind != change_kind::push && compare(a->id, b->id) == 0;
 }
 
@@ -223,19 +231,23 @@ void check_queues(std::span<change> changes, const permit &may) {
     if (may.all) return;
     with_jobs([=](table &jobs) {
         lookup by_id = begin_id_lookup(jobs, SnapshotSelf);
-        for (change &c : changes)
+        for (change &c : changes) {
+            CHECK_FOR_INTERRUPTS();
             if (find_job(jobs, by_id, c.id, jobs.found)) check_queue(may, read_job(jobs.found).queue);
+        }
         end_lookup(by_id);
     });
 }
 
 void apply(table &jobs, std::span<change> changes, const policy &how) {
-    bool keys = false, rows = false;
+    bool keys = false, rows = false, pushes = false;
     for (change &c : changes) {
         if (c.is != verdict::open) continue;
-        keys = keys || c.key.size > 0 || c.kind == change_kind::retry;
+        keys = keys || c.key.data != nullptr || c.kind == change_kind::retry;
         rows = rows || c.kind != change_kind::push;
+        pushes = pushes || c.kind == change_kind::push;
     }
+    if (pushes) check_added_columns(jobs);
     writer w{jobs, how, {}, {}, GetCurrentTimestamp()};
     if (rows) {
         w.by_id = begin_id_lookup(jobs, SnapshotSelf);

@@ -25,7 +25,7 @@ struct result {
     TimestampTz started_at;
     outcome is;
     bytes error;           // data null when absent
-    TimestampTz retry_at;  // 0 when absent
+    TimestampTz retry_at;  // DT_NOBEGIN when absent
     Jsonb *meta, *value;   // null when absent
 };
 
@@ -55,7 +55,7 @@ struct change {
     int element;   // which element of the call, from 0
     int order;     // of all changes that are applied together
     pg_uuid_t id;  // the job's; of a push the reserved one, and afterwards the one to tell
-    bytes key;     // size 0 without a key
+    bytes key;     // data null without a key
     bytes queue;   // rows: the job's queue
     state after;   // the job's state afterwards, or now when the change did not apply
     bool known;    // after is set
@@ -102,6 +102,13 @@ void wait_until(TimestampTz deadline, Wait wait) {
     AtEOXact_GUC(true, level);
 }
 
+// The ticks in an id, and in the last id that this backend gave: ids rise in the order of pushes (push.cpp).
+int64 id_tick(const pg_uuid_t &id);
+int64 last_id_tick();
+
+// Refuses (55000) a table with an added column that push would leave without its value (push.cpp).
+void check_added_columns(table &jobs);
+
 // The parts, each in the file of its capability; the row is jobs.found or jobs.held as read.
 void insert_job(table &jobs, lookup &by_key, change &c, const policy &how);            // push.cpp
 void write_result(table &jobs, TupleTableSlot *row, const change &c, state *after);    // update.cpp: fills jobs.next
@@ -118,7 +125,7 @@ struct key_state {
 };
 lookup begin_key_lookup(table &jobs);
 // share: hold a waiting job FOR KEY SHARE, so that it does not run before we commit.
-key_state probe_key(table &jobs, lookup &by_key, bytes key, bool share);
+key_state probe_key(table &jobs, lookup &by_key, bytes key, bool share, const policy &how);
 // Waits until whoever enters the slot has ended, or 40001.
 void wait_for_entry(table &jobs, lookup &by_key, const key_state &seen, const policy &how);
 

@@ -38,6 +38,15 @@ inline IndexScanDesc begin_index_scan(Relation rel, Relation index, Snapshot sna
 #endif
 }
 
+// An unknown setting chancy.* is an error from now on.
+inline void reserve_settings(const char *prefix) {
+#if PG_VERSION_NUM >= 150000
+    MarkGUCPrefixReserved(prefix);
+#else
+    EmitWarningsOnPlaceholders(prefix);
+#endif
+}
+
 inline int decode_date_time(char **field, int *ftype, int nf, int *dtype, pg_tm *tm, fsec_t *fsec, int *tz) {
 #if PG_VERSION_NUM >= 160000
     DateTimeErrorExtra extra;

@@ -96,6 +96,7 @@ claim claim_row(table &jobs, const job_row &row, Datum worker, TimestampTz now) 
     LockTupleMode mode = only_locked(jobs) && passed_for_long(row.id, now) ? LockTupleNoKeyExclusive : LockTupleExclusive;
     switch (lock_row(jobs, &jobs.found->tts_tid, mode, LockWaitSkip)) {
         case TM_Ok:
+            note_locks();
             break;
         case TM_WouldBlock:
             return claim::held;
@@ -171,41 +172,6 @@ void fetch_jobs(FunctionCallInfo fcinfo, const rows &out) {
     });
 }
 
-// Newest first by the primary key; what does not match is passed over.
-void list_jobs(FunctionCallInfo fcinfo, const rows &out) {
-    bytes queue = argument_text(fcinfo, 0), state = argument_text(fcinfo, 1), func = argument_text(fcinfo, 2);
-    check_given(fcinfo, 4, "up_to");
-    int32 up_to = PG_GETARG_INT32(4);
-    if (up_to < 1 || up_to > max_batch)
-        refuse({nullptr, 0, "up_to"}, psprintf("must be from 1 to %d", max_batch), "Give the size of a page.");
-    if (state.data != nullptr) parse_state(state, {nullptr, 0, "state"});
-    require(role_kind::admin);
-    Relation rel = table_open(table_oid("jobs"), AccessShareLock);
-    Oid index_oid = get_relname_relid("jobs_pkey", schema());
-    Relation index = index_open(index_oid, AccessShareLock);
-    ScanKeyData key;
-    int keys = 0;
-    if (!fcinfo->args[3].isnull)
-        ScanKeyEntryInitialize(&key, 0, ++keys, BTLessStrategyNumber, InvalidOid, InvalidOid, F_UUID_LT, PG_GETARG_DATUM(3));
-    IndexScanDesc scan = compat::begin_index_scan(rel, index, GetActiveSnapshot(), keys);
-    index_rescan(scan, &key, keys, nullptr, 0);
-    TupleTableSlot *slot = table_slot_create(rel, nullptr);
-    auto matches = [&](int column, bytes wanted) {
-        return wanted.data == nullptr || view(slot->tts_values[column - 1]) == wanted;
-    };
-    while (up_to > 0 && index_getnext_slot(scan, BackwardScanDirection, slot)) {
-        CHECK_FOR_INTERRUPTS();
-        slot_getallattrs(slot);
-        if (!matches(jobs_queue, queue) || !matches(jobs_state, state) || !matches(jobs_func, func)) continue;
-        tuplestore_puttupleslot(out.store, slot);
-        up_to--;
-    }
-    ExecDropSingleTupleTableSlot(slot);
-    index_endscan(scan);
-    index_close(index, AccessShareLock);
-    table_close(rel, AccessShareLock);
-}
-
 }  // namespace
 
 }  // namespace chancy
@@ -219,9 +185,4 @@ CHANCY_FUNCTION(chancy_fetch_jobs) {
     return 0;
 }
 
-CHANCY_FUNCTION(chancy_list_jobs) {
-    chancy::rows out = chancy::begin_rows(fcinfo);
-    chancy::with_memory("chancy list_jobs", [=] { chancy::list_jobs(fcinfo, out); });
-    return 0;
-}
 }

@@ -17,7 +17,7 @@ fetched fetch(table &jobs, bytes queue, bytes worker, int32 up_to);
 
 // How many jobs a rate-limited queue may still give in the current window (rate_limit.cpp).
 struct allowance {
-    bool limited, busy;  // busy: another fetch holds the counter
+    bool busy;  // another fetch holds the counter
     int32 left;
     int32 window_start, count;
     ItemPointerData counter;

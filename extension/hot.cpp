@@ -33,6 +33,8 @@ bool passed_for_long(const pg_uuid_t &id, TimestampTz now) {
         }
         if (p.last < oldest->last) oldest = &p;
     }
+    // What is fresh keeps its place: claims free the places one after another.
+    if (now - oldest->last <= 10 * USECS_PER_SEC) return setting.hot_key_bound == 0;
     any_passed = true;
     *oldest = {id, now, now};
     return setting.hot_key_bound == 0;

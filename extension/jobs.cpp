@@ -68,6 +68,13 @@ lookup begin_id_lookup(table &jobs, Snapshot snapshot) {
 bool find_job(table &jobs, lookup &by_id, const pg_uuid_t &id, TupleTableSlot *slot) {
     seek(by_id, UUIDPGetDatum(&id));
     if (index_getnext_slot(by_id.scan, ForwardScanDirection, slot)) return true;
+    // No version at all: no such job. (Asking an MVCC snapshot would take a predicate lock on the gap, and
+    // fail serializable transactions for nobody's fault.)
+    lookup any = begin_id_lookup(jobs, SnapshotAny);
+    seek(any, UUIDPGetDatum(&id));
+    bool exists = index_getnext_slot(any.scan, ForwardScanDirection, slot);
+    end_lookup(any);
+    if (!exists) return false;
     // SnapshotSelf can miss a row that is updated while we look: the old version is dead already, the
     // new one's index entry came behind us. A fresh MVCC snapshot sees exactly one of the two.
     Snapshot fresh = RegisterSnapshot(GetLatestSnapshot());

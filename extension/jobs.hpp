@@ -52,8 +52,6 @@ struct job_row {
 
 job_row read_job(TupleTableSlot *slot);
 
-inline table open_jobs() { return open("jobs", false); }
-
 template <jumpable Body>
 auto with_jobs(Body body) {
     return with_table("jobs", false, body);

@@ -20,11 +20,21 @@ namespace {
 
 // Holds the row in jobs.found FOR KEY SHARE, whatever becomes of an update of it that is not committed: its
 // newer version is held too. False when a newer version is committed: the key must be probed again.
-bool share_row(table &jobs) {
+bool share_row(table &jobs, bool leaving, const policy &how) {
     TM_FailureData failure;
     ItemPointerData tid = jobs.found->tts_tid;
-    TM_Result locked = table_tuple_lock(jobs.rel, &tid, SnapshotSelf, jobs.held, GetCurrentCommandId(true), LockTupleKeyShare,
-                                        LockWaitSkip, TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS, &failure);
+    TM_Result locked = TM_Ok;
+    // Following an update waits, whatever the policy, for a transaction that has deleted the newer version
+    // or locked it FOR UPDATE: it is the holder of this key's row, so the order stands; but who may not wait does not follow.
+    uint8 follow = how.wait == waiting::never ? 0 : TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+    auto lock = [&] {
+        locked = table_tuple_lock(jobs.rel, &tid, SnapshotSelf, jobs.held, GetCurrentCommandId(true), LockTupleKeyShare,
+                                  LockWaitSkip, follow, &failure);
+    };
+    if (leaving)
+        wait_until(how.deadline, lock);
+    else
+        lock();
     // A FOR UPDATE holder is about to delete it, or is a user's lock: live until that commits.
     if (locked == TM_WouldBlock) return true;
     if (locked != TM_Ok) return false;
@@ -40,7 +50,7 @@ bool share_row(table &jobs) {
 
 }  // namespace
 
-key_state probe_key(table &jobs, lookup &by_key, bytes key, bool share) {
+key_state probe_key(table &jobs, lookup &by_key, bytes key, bool share, const policy &how) {
     Datum datum = text_datum(key);
     for (;;) {
         CHECK_FOR_INTERRUPTS();
@@ -59,7 +69,7 @@ key_state probe_key(table &jobs, lookup &by_key, bytes key, bool share) {
             job_row row = read_job(jobs.found);
             seen.live = true;
             seen.id = row.id;
-            if (share && setting.duplicate_lock && is_waiting(row.is) && !is_ours(jobs.found)) replaced = !share_row(jobs);
+            if (share && setting.duplicate_lock && is_waiting(row.is) && !is_ours(jobs.found)) replaced = !share_row(jobs, TransactionIdIsValid(dirty.xmax), how);
             break;
         }
         if (!replaced) return seen;

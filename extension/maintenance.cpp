@@ -9,6 +9,11 @@
 #include "pruner.hpp"
 #include "recovery.hpp"
 #include "rows.hpp"
+#include "worker.hpp"
+
+extern "C" {
+#include "utils/json.h"
+}
 
 namespace chancy {
 
@@ -72,8 +77,7 @@ task_settings read_settings(const char *task, task_settings defaults) {
         bool null;
         Datum value = heap_getattr(row, every, RelationGetDescr(tasks), &null);
         if (!null) {
-            Interval *i = DatumGetIntervalP(value);
-            defaults.every = i->time + (i->day + i->month * INT64CONST(30)) * USECS_PER_DAY;
+            defaults.every = microseconds(DatumGetIntervalP(value));
         }
         value = heap_getattr(row, enabled, RelationGetDescr(tasks), &null);
         if (!null) defaults.enabled = DatumGetBool(value);
@@ -85,7 +89,47 @@ task_settings read_settings(const char *task, task_settings defaults) {
 }
 
 double setting_of(const task_settings &s, const char *name, double fallback) {
-    return s.settings != nullptr && JB_ROOT_IS_OBJECT(s.settings) ? json_number(&s.settings->root, name, fallback) : fallback;
+    bool given = s.settings != nullptr && JB_ROOT_IS_OBJECT(s.settings);
+    return std::clamp(given ? json_number(&s.settings->root, name, fallback) : fallback, 0.0, 1e9);
+}
+
+// Runs a task so that its failure is told and the others go on.
+const char *run_apart(const char *(*run)(const task_settings &), const task_settings &s) {
+    MemoryContext context = CurrentMemoryContext;
+    ResourceOwner resources = CurrentResourceOwner;
+    const char *volatile did = nullptr;
+    BeginInternalSubTransaction(nullptr);
+    MemoryContextSwitchTo(context);
+    PG_TRY();
+    {
+        did = run(s);
+        ReleaseCurrentSubTransaction();
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData *error = CopyErrorData();
+        RollbackAndReleaseCurrentSubTransaction();
+        MemoryContextSwitchTo(context);
+        CurrentResourceOwner = resources;
+        // Classes 57 (cancelled, shut down), 53 and 58 (resources, system) are not the task's own fault.
+        int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+        if (category == ERRCODE_TO_CATEGORY(ERRCODE_QUERY_CANCELED) ||
+            category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
+            category == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR))
+            PG_RE_THROW();
+        FlushErrorState();
+        StringInfoData json;
+        initStringInfo(&json);
+        appendStringInfoString(&json, "{\"error\": ");
+        escape_json(&json, error->message);
+        appendStringInfoChar(&json, '}');
+        did = json.data;
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(context);
+    CurrentResourceOwner = resources;
+    return did;
 }
 
 // Each task returns what it did as JSON text, or null when it did nothing.
@@ -115,6 +159,7 @@ const char *run_workers(const task_settings &s) {
     TupleTableSlot *slot = table_slot_create(workers, nullptr);
     while (table_scan_getnextslot(scan, ForwardScanDirection, slot)) {
         bool null;
+        CHECK_FOR_INTERRUPTS();
         if (DatumGetTimestampTz(slot_getattr(slot, 5, &null)) >= before) continue;
         TM_FailureData failure;
         ItemPointerData tid = slot->tts_tid;
@@ -147,7 +192,7 @@ void maintain(const rows &out) {
             task_settings s = read_settings(t.name, t.defaults);
             if (!s.enabled || !claim_run(runs, t.name, 0) || now - last_run(runs) < s.every) continue;
             note_run(runs, now);
-            const char *did = t.run(s);
+            const char *did = run_apart(t.run, s);
             Datum values[] = {text_datum(view(t.name)), DirectFunctionCall1(jsonb_in, CStringGetDatum(did))};
             bool nulls[] = {false, false};
             out.put(values, nulls);

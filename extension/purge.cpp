@@ -64,6 +64,7 @@ bool is_running_in(table &jobs, bytes queue) {
     index_rescan(all.scan, nullptr, 0, nullptr, 0);
     bool running = false;
     while (!running && index_getnext_slot(all.scan, ForwardScanDirection, jobs.found)) {
+        CHECK_FOR_INTERRUPTS();
         job_row row = read_job(jobs.found);
         running = row.is == state::running && row.queue == queue;
     }
@@ -71,42 +72,64 @@ bool is_running_in(table &jobs, bytes queue) {
     return running;
 }
 
-void purge_jobs(table &jobs, bytes queue) {
+// One pass over the table; returns how many were deleted.
+int64 purge_pass(table &jobs, const deleted_queue &q) {
+    int64 deleted = 0;
     TableScanDesc scan = table_beginscan(jobs.rel, SnapshotSelf, 0, nullptr);
     while (table_scan_getnextslot(scan, ForwardScanDirection, jobs.found)) {
         CHECK_FOR_INTERRUPTS();
         job_row row = read_job(jobs.found);
-        if (!(row.queue == queue)) continue;
-        if (row.is == state::running) refuse_in_use(queue, "one of its jobs runs");
+        if (!(row.queue == q.name)) continue;
+        if (is_ours(jobs.found) && id_tick(row.id) > q.last_tick) continue;
+        if (row.is == state::running) refuse_in_use(q.name, "one of its jobs runs");
         ItemPointerData tid = jobs.found->tts_tid;
+        deleted++;
         if (delete_row(jobs.rel, &tid, false) == TM_Ok) continue;
         // Our own transaction may hold it: it pushed a duplicate of it.
         if (lock_row(jobs, &tid, LockTupleExclusive, LockWaitSkip) != TM_Ok || delete_row(jobs.rel, &tid, true) != TM_Ok)
-            refuse_in_use(queue, "another transaction holds one of its jobs");
+            refuse_in_use(q.name, "another transaction holds one of its jobs");
     }
     table_endscan(scan);
+    CommandCounterIncrement();
+    return deleted;
+}
+
+// A row that is updated while the scan is under way may be missed by it: until a pass finds nothing.
+void purge_jobs(table &jobs, const deleted_queue &q) {
+    while (purge_pass(jobs, q) > 0) continue;
+    if (is_running_in(jobs, q.name)) refuse_in_use(q.name, "one of its jobs runs");
 }
 
 }  // namespace
 
 void delete_queues(std::span<deleted_queue> deletes, const policy &how) {
     std::sort(deletes.begin(), deletes.end(), [](const deleted_queue &a, const deleted_queue &b) { return compare(a.name, b.name) < 0; });
+    change naming{};  // only tells error messages which call it is
+    auto name_call = [&](const deleted_queue &q) {
+        naming.call = q.call;
+        if (how.at != nullptr) *how.at = &naming;
+    };
     with_jobs([&](table &jobs) {
         check_deletable(jobs.rel);
-        for (deleted_queue &q : deletes)
+        for (deleted_queue &q : deletes) {
+            name_call(q);
             if (is_running_in(jobs, q.name)) refuse_in_use(q.name, "one of its jobs runs");
+        }
         with_table("queues", true, [&](table &queues) {
             check_deletable(queues.rel);
             for (deleted_queue &q : deletes) {
+                name_call(q);
                 q.existed = delete_queue_row(queues, q.name, how);
                 CommandCounterIncrement();
             }
         });
         for (deleted_queue &q : deletes) {
-            if (q.purge_jobs) purge_jobs(jobs, q.name);
+            name_call(q);
+            if (q.purge_jobs) purge_jobs(jobs, q);
             if (q.existed) emit("queue.deleted", "q", q.name);
         }
     });
+    if (how.at != nullptr) *how.at = nullptr;
     note_locks();
     CommandCounterIncrement();
 }

@@ -18,9 +18,10 @@ constexpr const char *push_keys =
 // Microseconds from 1970 to PostgreSQL's 2000.
 constexpr int64 epoch_shift = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 
-// Ids for count jobs, strictly rising, also against those that this backend gave before.
+int64 last_tick = 0;  // of this backend
+
+// Ids for all pushes, strictly rising, also against those that this backend gave before.
 void make_ids(std::span<change> pushes) {
-    static int64 last_tick = 0;
     int64 tick = std::max((GetCurrentTimestamp() + epoch_shift) * 10, last_tick + 1);
     uint64 *random = static_cast<uint64 *>(palloc(sizeof(uint64) * pushes.size()));
     if (!pg_strong_random(random, sizeof(uint64) * pushes.size()))
@@ -127,15 +128,35 @@ void fill_row(table &jobs, const change &c) {
 
 }  // namespace
 
+int64 last_id_tick() { return last_tick; }
+
+int64 id_tick(const pg_uuid_t &id) {
+    uint64 high;
+    memcpy(&high, id.data, 8);
+    return static_cast<int64>(pg_ntoh64(high) >> 4);
+}
+
+// A column that the user added gets NULL, so one that needs a value cannot be honoured.
+void check_added_columns(table &jobs) {
+    TupleDesc desc = RelationGetDescr(jobs.rel);
+    for (int i = jobs_result; i < desc->natts; i++) {
+        Form_pg_attribute column = TupleDescAttr(desc, i);
+        if (!column->attisdropped && (column->atthasdef || column->attnotnull))
+            ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                            errmsg("chancy.jobs has the added column \"%s\", which push leaves NULL", NameStr(column->attname)),
+                            errhint("Drop its default and NOT NULL, or keep such data in a table of your own.")));
+    }
+}
+
 void insert_job(table &jobs, lookup &by_key, change &c, const policy &how) {
-    if (c.key.size == 0) {
+    if (c.key.data == nullptr) {
         fill_row(jobs, c);
         insert(jobs);
         c.is = verdict::created;
         return;
     }
     for (;;) {
-        key_state seen = probe_key(jobs, by_key, c.key, true);
+        key_state seen = probe_key(jobs, by_key, c.key, true, how);
         if (seen.live) {
             c.is = verdict::duplicate;
             c.id = seen.id;
@@ -154,18 +175,6 @@ void insert_job(table &jobs, lookup &by_key, change &c, const policy &how) {
 }
 
 namespace {
-
-// A column that the user added gets NULL, so one that needs a value cannot be honoured.
-void check_added_columns(table &jobs) {
-    TupleDesc desc = RelationGetDescr(jobs.rel);
-    for (int i = jobs_result; i < desc->natts; i++) {
-        Form_pg_attribute column = TupleDescAttr(desc, i);
-        if (!column->attisdropped && (column->atthasdef || column->attnotnull))
-            ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                            errmsg("chancy.jobs has the added column \"%s\", which push leaves NULL", NameStr(column->attname)),
-                            errhint("Drop its default and NOT NULL, or keep such data in a table of your own.")));
-    }
-}
 
 template <typename T>
 std::span<T> make_span(int count) {
@@ -193,14 +202,13 @@ std::span<change> push_all(moment m, const char *name, std::span<new_job> given)
     if (!later.empty()) {
         change *end = later.data();
         for (change &c : pushes) {
-            if (c.key.size == 0) continue;
+            if (c.key.data == nullptr) continue;
             *end++ = c;
             c.is = verdict::reserved;
         }
     }
     if (later.size() < pushes.size())
         with_jobs([=](table &jobs) {
-            check_added_columns(jobs);
             permit all{true, nullptr, 0};
             apply(jobs, pushes, {waiting::allowed, 0, all, nullptr});
         });
@@ -247,7 +255,8 @@ CHANCY_FUNCTION(chancy_push) {
     using namespace chancy;
     PreventCommandIfReadOnly("chancy.push()");
     pg_uuid_t *id = static_cast<pg_uuid_t *>(palloc(sizeof(pg_uuid_t)));
-    moment m = when();
+    // Without a key there is nothing to wait for, so nothing to buffer.
+    moment m = fcinfo->args[6].isnull ? moment::now : when();
     *id = with_call_memory(m, "chancy push", [=] { return push_one(m, fcinfo); });
     PG_RETURN_UUID_P(id);
 }

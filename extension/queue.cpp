@@ -58,45 +58,61 @@ void check_declaration(FunctionCallInfo fcinfo) {
         refuse(here.at("tags"), "must not contain NULL", "Tags are regular expressions; '{}' means no worker.");
 }
 
+// The queue's row as committed now, whatever the statement's snapshot; 0 when there is none.
+Datum find_queue(bytes queue) {
+    Relation queues = table_open(table_oid("queues"), AccessShareLock);
+    ScanKeyData key;
+    ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, text_datum(queue));
+    SysScanDesc scan = systable_beginscan(queues, get_relname_relid("queues_pkey", schema()), true, SnapshotSelf, 1, &key);
+    HeapTuple found = systable_getnext(scan);
+    Datum row = HeapTupleIsValid(found) ? heap_copy_tuple_as_datum(found, RelationGetDescr(queues)) : 0;
+    systable_endscan(scan);
+    table_close(queues, AccessShareLock);
+    return row;
+}
+
+// Settings are written at once, a delete in the same block at commit: that would undo what came after it.
+void check_not_deleted(bytes queue) {
+    if (delete_is_buffered(queue))
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("this transaction deletes queue \"%s\" at commit", to_cstring(queue)),
+                        errhint("Commit first, or call chancy.flush().")));
+}
+
 // Returns the queue's row as a datum in the caller's memory.
 Datum declare_queue(FunctionCallInfo fcinfo) {
     bytes queue = check_name(fcinfo);
     check_declaration(fcinfo);
     require_admin();
-    static const Oid types[] = {TEXTOID, TEXTOID, INT4OID, TEXTARRAYOID, TEXTOID, JSONBOID,
-                                INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID, BOOLOID};
-    parameter parameters[12];
-    for (int i = 0; i < 12; i++) parameters[i] = given(fcinfo, i, types[i]);
-    MemoryContext caller = CurrentMemoryContext;
-    Datum row = 0;
-    // Without upsert an existing row is read, not locked: DO UPDATE WHERE false would lock it.
-    run_as_owner(
-        "WITH written AS ("
-        "  INSERT INTO chancy.queues AS q (name, state, concurrency, tags, executor, executor_options,"
-        "    polling_interval, rate_limit, rate_limit_window, resume_at, eager_polling)"
-        "  SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11"
-        "  WHERE $12 OR NOT EXISTS (SELECT FROM chancy.queues e WHERE e.name OPERATOR(pg_catalog.=) $1)"
-        "  ON CONFLICT (name) DO UPDATE SET state = EXCLUDED.state, concurrency = EXCLUDED.concurrency,"
-        "    tags = EXCLUDED.tags, executor = EXCLUDED.executor, executor_options = EXCLUDED.executor_options,"
-        "    polling_interval = EXCLUDED.polling_interval, rate_limit = EXCLUDED.rate_limit,"
-        "    rate_limit_window = EXCLUDED.rate_limit_window, resume_at = EXCLUDED.resume_at,"
-        "    eager_polling = EXCLUDED.eager_polling WHERE $12"
-        "  RETURNING q.*)"
-        "SELECT * FROM written UNION ALL"
-        " SELECT * FROM chancy.queues q WHERE q.name OPERATOR(pg_catalog.=) $1 AND NOT EXISTS (SELECT FROM written)",
-        parameters, [&, caller](HeapTuple tuple, TupleDesc) {
-            MemoryContext inner = MemoryContextSwitchTo(caller);
-            TupleDesc desc = lookup_rowtype_tupdesc(get_rel_type_id(table_oid("queues")), -1);
-            row = heap_copy_tuple_as_datum(tuple, desc);
-            ReleaseTupleDesc(desc);
-            MemoryContextSwitchTo(inner);
-        });
-    // Another transaction has declared it since the statement's snapshot: say so, rather than return nothing.
+    check_not_deleted(queue);
+    bool upsert = PG_GETARG_BOOL(arg_upsert);
+    if (!upsert)
+        if (Datum row = find_queue(queue); row != 0) return row;
+    static const Oid types[] = {TEXTOID, TEXTOID, INT4OID, TEXTARRAYOID,   TEXTOID, JSONBOID,
+                                INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID};
+    parameter parameters[11];
+    for (int i = 0; i < 11; i++) parameters[i] = given(fcinfo, i, types[i]);
+    uint64 written = run_as_owner(
+        upsert ? "INSERT INTO chancy.queues (name, state, concurrency, tags, executor, executor_options,"
+                 " polling_interval, rate_limit, rate_limit_window, resume_at, eager_polling)"
+                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+                 " ON CONFLICT (name) DO UPDATE SET state = EXCLUDED.state, concurrency = EXCLUDED.concurrency,"
+                 " tags = EXCLUDED.tags, executor = EXCLUDED.executor, executor_options = EXCLUDED.executor_options,"
+                 " polling_interval = EXCLUDED.polling_interval, rate_limit = EXCLUDED.rate_limit,"
+                 " rate_limit_window = EXCLUDED.rate_limit_window, resume_at = EXCLUDED.resume_at,"
+                 " eager_polling = EXCLUDED.eager_polling"
+               : "INSERT INTO chancy.queues (name, state, concurrency, tags, executor, executor_options,"
+                 " polling_interval, rate_limit, rate_limit_window, resume_at, eager_polling)"
+                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (name) DO NOTHING",
+        parameters);
+    note_locks();
+    CommandCounterIncrement();
+    if (written > 0) emit("queue.declared", "q", queue);
+    Datum row = find_queue(queue);
     if (row == 0)
         ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-                        errmsg("queue \"%s\" was declared by another transaction meanwhile", to_cstring(queue)),
+                        errmsg("queue \"%s\" was deleted by another transaction meanwhile", to_cstring(queue)),
                         errhint("Retry the transaction.")));
-    emit("queue.declared", "q", queue);
     return row;
 }
 
@@ -104,9 +120,11 @@ Datum declare_queue(FunctionCallInfo fcinfo) {
 bool set_queue_state(FunctionCallInfo fcinfo, const char *state, parameter resume_at, const char *event) {
     bytes queue = check_name(fcinfo);
     require_admin();
+    check_not_deleted(queue);
     parameter parameters[] = {given(fcinfo, 0, TEXTOID), {TEXTOID, text_datum(view(state)), false}, resume_at};
     uint64 changed = run_as_owner(
         "UPDATE chancy.queues q SET state = $2, resume_at = $3 WHERE q.name OPERATOR(pg_catalog.=) $1", parameters);
+    note_locks();
     if (changed > 0) emit(event, "q", queue);
     return changed > 0;
 }
@@ -129,9 +147,9 @@ deleted delete_queue(moment m, FunctionCallInfo fcinfo) {
     check_name(fcinfo);
     check_given(fcinfo, 1, "purge_jobs");
     require_admin();
-    deleted_queue one{copy_argument_text(fcinfo, 0), PG_GETARG_BOOL(1), false};
+    deleted_queue one{copy_argument_text(fcinfo, 0), PG_GETARG_BOOL(1), false, 0, last_id_tick()};
     if (m == moment::commit) {
-        buffer_delete(one.name, one.purge_jobs);
+        buffer_delete(one);
         return {false, false};
     }
     permit all{true, nullptr, 0};

@@ -21,7 +21,7 @@ void write_counter(table &counters, bytes queue, int32 window, int32 count) {
 }  // namespace
 
 allowance take_counter(table &counters, bytes queue, int32 limit, int32 window) {
-    allowance a{.limited = true, .busy = false, .left = 0, .window_start = window_start(window), .count = 0, .counter = {}};
+    allowance a{.busy = false, .left = 0, .window_start = window_start(window), .count = 0, .counter = {}};
     SnapshotData dirty;
     InitDirtySnapshot(dirty);
     lookup by_queue = begin_lookup(counters, "queue_rate_limits_pkey", F_TEXTEQ, C_COLLATION_OID, &dirty);

@@ -103,7 +103,7 @@ recovery recover_jobs(FunctionCallInfo fcinfo) {
     if (up_to < 1 || up_to > max_batch)
         refuse(here.at("up_to"), psprintf("must be from 1 to %d", max_batch), "Call again for more.");
     int64 grace = check_duration(fcinfo, 1, "grace");
-    require(role_kind::worker);
+    require(role_kind::admin);
     return with_jobs([=](table &jobs) { return recover(jobs, max_recoveries, grace, up_to); });
 }
 

@@ -61,10 +61,13 @@ permit require(role_kind kind) {
     return may;
 }
 
+bool permits(const permit &may, bytes queue) {
+    if (may.all) return true;
+    return std::any_of(may.queues, may.queues + may.count, [=](bytes q) { return q == queue; });
+}
+
 void check_queue(const permit &may, bytes queue) {
-    if (may.all) return;
-    for (int i = 0; i < may.count; i++)
-        if (may.queues[i] == queue) return;
+    if (permits(may, queue)) return;
     ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                     errmsg("role \"%s\" may not use queue \"%s\"", GetUserNameFromId(GetUserId(), false), to_cstring(queue)),
                     errhint("The grant functions list a role's queues; NULL means all.")));
@@ -74,27 +77,18 @@ namespace {
 
 // The functions of each kind, by signature. An admin has all functions.
 constexpr const char *producer_functions =
-    "chancy.push(text, jsonb, text, integer, integer, timestamptz, text, jsonb, jsonb, text), "
-    "chancy.push_many(jsonb), chancy.push_at_commit(jsonb), chancy.pushed(), chancy.flush(), chancy.id_time(uuid)";
+    "chancy.push(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text, pg_catalog.int4, pg_catalog.int4, "
+    "pg_catalog.timestamptz, pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text), "
+    "chancy.push_many(pg_catalog.jsonb), chancy.push_at_commit(pg_catalog.jsonb), chancy.pushed(), chancy.flush(), "
+    "chancy.id_time(pg_catalog.uuid)";
 constexpr const char *worker_functions =
-    "chancy.fetch_jobs(text, text, integer), chancy.apply_updates(text, jsonb, text), "
-    "chancy.exchange(text, jsonb, text, integer, text), chancy.running_jobs(text), "
-    "chancy.heartbeat(text, text[], text[], interval), chancy.retire_worker(text), chancy.list_queues(), "
-    "chancy.recover_jobs(integer, interval, integer), chancy.maintain(), "
-    "chancy.event_channel(), chancy.flush(), chancy.id_time(uuid)";
-
-void execute(const char *sql, std::span<const parameter> parameters = {}) {
-    Oid types[4];
-    Datum values[4];
-    char nulls[4] = {};
-    for (size_t i = 0; i < parameters.size(); i++) {
-        types[i] = parameters[i].type;
-        values[i] = parameters[i].value;
-        nulls[i] = parameters[i].null ? 'n' : ' ';
-    }
-    int code = SPI_execute_with_args(sql, parameters.size(), types, values, nulls, false, 0);
-    if (code < 0) elog(ERROR, "SPI: %s", SPI_result_code_string(code));
-}
+    "chancy.fetch_jobs(pg_catalog.text, pg_catalog.text, pg_catalog.int4), "
+    "chancy.apply_updates(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text), "
+    "chancy.exchange(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text, pg_catalog.int4, pg_catalog.text), "
+    "chancy.running_jobs(pg_catalog.text), "
+    "chancy.heartbeat(pg_catalog.text, pg_catalog._text, pg_catalog._text, pg_catalog.interval), "
+    "chancy.retire_worker(pg_catalog.text), chancy.list_queues(), chancy.maintain(), chancy.event_channel(), "
+    "chancy.flush(), chancy.id_time(pg_catalog.uuid)";
 
 void grant(FunctionCallInfo fcinfo, role_kind kind) {
     check_given(fcinfo, 0, "role");
@@ -113,19 +107,19 @@ void grant(FunctionCallInfo fcinfo, role_kind kind) {
                               {TEXTOID, text_datum(view(kind_names[static_cast<int>(kind)])), false},
                               {TEXTARRAYOID, all_queues ? 0 : PG_GETARG_DATUM(1), all_queues}};
     with_spi([=] {
-        execute(
+        run(
             "INSERT INTO chancy.grants (role, kind, queues) VALUES ($1, $2, $3)"
             " ON CONFLICT (role, kind) DO UPDATE SET queues = EXCLUDED.queues",
             parameters);
-        execute(psprintf("GRANT USAGE ON SCHEMA chancy TO %s", name));
+        run(psprintf("GRANT USAGE ON SCHEMA chancy TO %s", name));
         if (kind == role_kind::admin) {
-            execute(psprintf("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA chancy TO %s", name));
-            execute(psprintf("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA chancy TO %s", name));
-            execute(psprintf("GRANT USAGE ON ALL SEQUENCES IN SCHEMA chancy TO %s", name));
+            run(psprintf("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA chancy TO %s", name));
+            run(psprintf("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA chancy TO %s", name));
+            run(psprintf("GRANT USAGE ON ALL SEQUENCES IN SCHEMA chancy TO %s", name));
             // Giving rights away stays with the owner.
-            execute(psprintf("REVOKE ALL ON chancy.grants FROM %s", name));
+            run(psprintf("REVOKE ALL ON chancy.grants FROM %s", name));
         } else {
-            execute(psprintf("GRANT EXECUTE ON FUNCTION %s TO %s",
+            run(psprintf("GRANT EXECUTE ON FUNCTION %s TO %s",
                              kind == role_kind::producer ? producer_functions : worker_functions, name));
         }
     });

@@ -20,6 +20,9 @@ struct permit {
 // 42501 when the current user has no such role. An admin has all of them.
 permit require(role_kind kind);
 
+// Is the queue among those permitted?
+bool permits(const permit &may, bytes queue);
+
 // 42501 when the queue is not among those permitted.
 void check_queue(const permit &may, bytes queue);
 

@@ -1,5 +1,7 @@
 #include "setting.hpp"
 
+#include "compat.hpp"
+
 namespace chancy {
 
 struct settings setting = {
@@ -26,11 +28,7 @@ void define_settings() {
                              "Off declares that each call is its whole transaction: the run then has nothing more to see, "
                              "and a hot key costs no multixact.",
                              &setting.duplicate_lock, setting.duplicate_lock, PGC_USERSET, 0, nullptr, nullptr, nullptr);
-#if PG_VERSION_NUM >= 150000
-    MarkGUCPrefixReserved("chancy");
-#else
-    EmitWarningsOnPlaceholders("chancy");
-#endif
+    compat::reserve_settings("chancy");
 }
 
 }  // namespace chancy

@@ -13,32 +13,26 @@ struct parameter {
     bool null;
 };
 
-// Runs one statement and calls on_row(tuple, desc) for each row that comes back. Returns the row count.
-template <jumpable OnRow>
-uint64 run_as_owner(const char *sql, std::span<const parameter> parameters, OnRow on_row) {
-    uint64 processed = 0;
-    with_owner([&, sql] {
-        with_spi([&, sql] {
-            Oid types[16];
-            Datum values[16];
-            char nulls[16];
-            for (size_t i = 0; i < parameters.size(); i++) {
-                types[i] = parameters[i].type;
-                values[i] = parameters[i].value;
-                nulls[i] = parameters[i].null ? 'n' : ' ';
-            }
-            int code = SPI_execute_with_args(sql, parameters.size(), types, values, nulls, false, 0);
-            if (code < 0) elog(ERROR, "SPI: %s", SPI_result_code_string(code));
-            processed = SPI_processed;
-            if (SPI_tuptable != nullptr)
-                for (uint64 i = 0; i < SPI_processed; i++) on_row(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-        });
-    });
-    return processed;
+// Runs one statement inside with_spi; returns the row count.
+inline uint64 run(const char *sql, std::span<const parameter> parameters = {}) {
+    Oid types[16] = {};
+    Datum values[16] = {};
+    char nulls[16] = {};
+    for (size_t i = 0; i < parameters.size(); i++) {
+        types[i] = parameters[i].type;
+        values[i] = parameters[i].value;
+        nulls[i] = parameters[i].null ? 'n' : ' ';
+    }
+    int code = SPI_execute_with_args(sql, parameters.size(), types, values, nulls, false, 0);
+    if (code < 0) elog(ERROR, "SPI: %s", SPI_result_code_string(code));
+    return SPI_processed;
 }
 
+// The same with the owner's rights.
 inline uint64 run_as_owner(const char *sql, std::span<const parameter> parameters) {
-    return run_as_owner(sql, parameters, [](HeapTuple, TupleDesc) {});
+    uint64 processed = 0;
+    with_owner([&, sql] { with_spi([&, sql] { processed = run(sql, parameters); }); });
+    return processed;
 }
 
 inline parameter given(FunctionCallInfo fcinfo, int n, Oid type) {

@@ -48,6 +48,10 @@ void check_honourable(Relation rel) {
         }
     if (rel->rd_rel->relforcerowsecurity)
         refuse_table(rel, "forced row security on", RelationGetRelationName(rel), "ALTER TABLE … NO FORCE ROW LEVEL SECURITY.");
+    if (rel->rd_rules != nullptr)
+        refuse_table(rel, "a rule on", RelationGetRelationName(rel), "Drop the rule; LISTEN to chancy's events instead.");
+    if (rel->rd_rel->relhassubclass)
+        refuse_table(rel, "a child of", RelationGetRelationName(rel), "Drop what inherits from it.");
     TupleDesc desc = RelationGetDescr(rel);
     if (desc->constr != nullptr && desc->constr->has_generated_stored)
         refuse_table(rel, "a generated column on", RelationGetRelationName(rel), "Drop it, or use a view.");
@@ -97,6 +101,8 @@ table open(const char *name, bool primary_key) {
     ExecOpenIndices(t.rri, true);
     for (int i = 0; i < t.rri->ri_NumIndices; i++) {
         Form_pg_index index = t.rri->ri_IndexRelationDescs[i]->rd_index;
+        if (index->indisexclusion)
+            refuse_table(t.rel, "the constraint", RelationGetRelationName(t.rri->ri_IndexRelationDescs[i]), "Drop it.");
         if (!index->indisunique) continue;
         check_unique(t, t.rri->ri_IndexRelationDescs[i]);
         // Invalid ones too: the twin that REINDEX CONCURRENTLY builds raises 23505 otherwise.

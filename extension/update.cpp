@@ -27,6 +27,7 @@ void read_update(JsonbContainer *object, place where, bytes worker, change *c, r
     *c = {};
     *r = {};
     r->worker = worker;
+    r->retry_at = DT_NOBEGIN;
     each_field(object, [&](bytes name, JsonbValue *value) {
         bool given = value->type != jbvNull;
         if (name == view("id")) {
@@ -51,9 +52,9 @@ void read_update(JsonbContainer *object, place where, bytes worker, change *c, r
     if (!has_id) refuse(where.at("id"), "is missing", "Give the id that fetch_jobs returned.");
     if (!has_start) refuse(where.at("started_at"), "is missing", "Give the started_at that fetch_jobs returned: it names the attempt.");
     if (!has_outcome) refuse(where.at("outcome"), "is missing", "Known: succeeded, failed, discarded, snoozed, released.");
-    if (r->is == outcome::snoozed && r->retry_at == 0)
+    if (r->is == outcome::snoozed && r->retry_at == DT_NOBEGIN)
         refuse(where.at("retry_at"), "is missing", "A snoozed job needs the time to wake at.");
-    if (r->retry_at != 0 && r->is != outcome::snoozed && r->is != outcome::failed)
+    if (r->retry_at != DT_NOBEGIN && r->is != outcome::snoozed && r->is != outcome::failed)
         refuse(where.at("retry_at"), "does not go with this outcome", "Only failed and snoozed jobs run again at a given time.");
     if (r->error.data != nullptr && r->is != outcome::failed && r->is != outcome::discarded)
         refuse(where.at("error"), "does not go with this outcome", "Only failed and discarded take an error.");
@@ -189,7 +190,7 @@ void write_result(table &jobs, TupleTableSlot *slot, const change &c, state *aft
             if (!finishes) {
                 Jsonb *meta = r.meta != nullptr ? r.meta : DatumGetJsonbP(slot->tts_values[jobs_meta - 1]);
                 set(jobs, jobs_scheduled_at,
-                    TimestampTzGetDatum(r.retry_at != 0 ? r.retry_at : now + retry_delay(meta, row.attempts + 1)));
+                    TimestampTzGetDatum(r.retry_at != DT_NOBEGIN ? r.retry_at : now + retry_delay(meta, row.attempts + 1)));
             }
             break;
         case outcome::discarded:

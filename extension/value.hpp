@@ -20,11 +20,12 @@ inline bytes view(Datum text_datum) { return view(DatumGetTextPP(text_datum)); }
 
 // The contract's order of keys: bytewise, as COLLATE "C".
 inline int compare(bytes a, bytes b) {
-    int order = memcmp(a.data, b.data, std::min(a.size, b.size));
+    int shorter = std::min(a.size, b.size);
+    int order = shorter > 0 ? memcmp(a.data, b.data, shorter) : 0;
     return order != 0 ? order : a.size - b.size;
 }
 
-inline bool operator==(bytes a, bytes b) { return a.size == b.size && memcmp(a.data, b.data, a.size) == 0; }
+inline bool operator==(bytes a, bytes b) { return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0); }
 
 inline Datum text_datum(bytes b) { return PointerGetDatum(cstring_to_text_with_len(b.data, b.size)); }
 

@@ -1,6 +1,6 @@
 // event: watch_jobs, which asks for a job.finished event. The watch is committed before the waiter
 // looks at the job, so an end that commits afterwards is told; a slow poll covers the moment between.
-#include "error.hpp"
+#include "buffer.hpp"
 #include "role.hpp"
 #include "statement.hpp"
 #include "worker.hpp"
@@ -20,18 +20,19 @@ void watch_jobs(FunctionCallInfo fcinfo) {
     TimestampTz until = GetCurrentTimestamp() + check_duration(fcinfo, 1, "for_time");
     require(role_kind::admin);
     parameter parameters[] = {given(fcinfo, 0, UUIDARRAYOID), {TIMESTAMPTZOID, TimestampTzGetDatum(until), false}};
+    // What may wait comes first, in id order, as every batch of locks is taken.
+    run_as_owner(
+        "INSERT INTO chancy.watches (job_id, until)"
+        " SELECT DISTINCT i, $2 FROM pg_catalog.unnest($1) AS i ORDER BY i"
+        " ON CONFLICT (job_id) DO UPDATE SET until = GREATEST(watches.until, EXCLUDED.until)",
+        parameters);
     // Expired watches go here, without waiting, so that the table empties when nobody waits any more.
     run_as_owner(
         "DELETE FROM chancy.watches d USING (SELECT w.job_id FROM chancy.watches w"
         " WHERE w.until OPERATOR(pg_catalog.<) pg_catalog.clock_timestamp() FOR UPDATE SKIP LOCKED) AS old"
         " WHERE d.job_id OPERATOR(pg_catalog.=) old.job_id",
         {});
-    // In id order, as every batch of locks is taken.
-    run_as_owner(
-        "INSERT INTO chancy.watches (job_id, until)"
-        " SELECT DISTINCT i, $2 FROM pg_catalog.unnest($1) AS i ORDER BY i"
-        " ON CONFLICT (job_id) DO UPDATE SET until = GREATEST(watches.until, EXCLUDED.until)",
-        parameters);
+    note_locks();
 }
 
 }  // namespace

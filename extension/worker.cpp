@@ -1,7 +1,9 @@
 // worker: announce, renew, retire. A worker that does not renew in time loses its running jobs to
 // recovery. The row is the worker's own, so nobody else writes it while it lives.
+#include "worker.hpp"
+
+#include "buffer.hpp"
 #include "event.hpp"
-#include "role.hpp"
 #include "statement.hpp"
 
 namespace chancy {
@@ -9,12 +11,13 @@ namespace chancy {
 namespace {
 
 constexpr place here{nullptr, 0, nullptr};
+}  // namespace
 
 int64 microseconds(const Interval *i) {
-    return i->time + (i->day + i->month * INT64CONST(30)) * USECS_PER_DAY;
+    double span = static_cast<double>(i->time) +
+                  (static_cast<double>(i->day) + static_cast<double>(i->month) * 30) * static_cast<double>(USECS_PER_DAY);
+    return static_cast<int64>(std::clamp(span, -1e15, 1e15));
 }
-
-}  // namespace
 
 // Refuses what is not from 1 s to 1 day; returns microseconds.
 int64 check_duration(FunctionCallInfo fcinfo, int n, const char *name) {
@@ -27,6 +30,16 @@ int64 check_duration(FunctionCallInfo fcinfo, int n, const char *name) {
 
 namespace {
 
+Datum own_name() { return text_datum(view(GetUserNameFromId(GetUserId(), false))); }
+
+// A role that is limited to queues may not speak for another role's workers: it could let their jobs be recovered.
+[[noreturn]] void refuse_worker(bytes worker) {
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                    errmsg("worker \"%s\" was announced by another role", to_cstring(worker)),
+                    errhint("Choose a worker_id of your own.")));
+    pg_unreachable();
+}
+
 TimestampTz heartbeat(FunctionCallInfo fcinfo) {
     check_given(fcinfo, 0, "worker_id");
     check_given(fcinfo, 1, "tags");
@@ -35,15 +48,23 @@ TimestampTz heartbeat(FunctionCallInfo fcinfo) {
     check_text(here.at("worker_id"), worker, max_name);
     TimestampTz now = GetCurrentTimestamp();
     TimestampTz expires = now + check_duration(fcinfo, 3, "timeout");
-    require(role_kind::worker);
-    parameter parameters[] = {given(fcinfo, 0, TEXTOID), given(fcinfo, 1, TEXTARRAYOID), given(fcinfo, 2, TEXTARRAYOID),
+    permit may = require(role_kind::worker);
+    parameter parameters[] = {given(fcinfo, 0, TEXTOID),
+                              given(fcinfo, 1, TEXTARRAYOID),
+                              given(fcinfo, 2, TEXTARRAYOID),
                               {TIMESTAMPTZOID, TimestampTzGetDatum(now), false},
-                              {TIMESTAMPTZOID, TimestampTzGetDatum(expires), false}};
-    run_as_owner(
-        "INSERT INTO chancy.workers (worker_id, tags, queues, last_seen, expires_at) VALUES ($1, $2, $3, $4, $5)"
+                              {TIMESTAMPTZOID, TimestampTzGetDatum(expires), false},
+                              {TEXTOID, own_name(), false},
+                              {BOOLOID, BoolGetDatum(may.all), false}};
+    uint64 written = run_as_owner(
+        "INSERT INTO chancy.workers AS w (worker_id, tags, queues, last_seen, expires_at, owner)"
+        " VALUES ($1, $2, $3, $4, $5, $6)"
         " ON CONFLICT (worker_id) DO UPDATE SET tags = EXCLUDED.tags, queues = EXCLUDED.queues,"
-        " last_seen = EXCLUDED.last_seen, expires_at = EXCLUDED.expires_at",
+        " last_seen = EXCLUDED.last_seen, expires_at = EXCLUDED.expires_at"
+        " WHERE $7 OR w.owner OPERATOR(pg_catalog.=) $6",
         parameters);
+    if (written == 0) refuse_worker(worker);
+    note_locks();
     emit("worker.announced", "worker_id", worker);
     return expires;
 }
@@ -52,10 +73,14 @@ bool retire_worker(FunctionCallInfo fcinfo) {
     check_given(fcinfo, 0, "worker_id");
     bytes worker = argument_text(fcinfo, 0);
     check_text(here.at("worker_id"), worker, max_name);
-    require(role_kind::worker);
-    parameter parameters[] = {given(fcinfo, 0, TEXTOID)};
-    bool gone =
-        run_as_owner("DELETE FROM chancy.workers w WHERE w.worker_id OPERATOR(pg_catalog.=) $1", parameters) > 0;
+    permit may = require(role_kind::worker);
+    parameter parameters[] = {
+        given(fcinfo, 0, TEXTOID), {TEXTOID, own_name(), false}, {BOOLOID, BoolGetDatum(may.all), false}};
+    bool gone = run_as_owner(
+                    "DELETE FROM chancy.workers w WHERE w.worker_id OPERATOR(pg_catalog.=) $1"
+                    " AND ($3 OR w.owner OPERATOR(pg_catalog.=) $2)",
+                    parameters) > 0;
+    note_locks();
     if (gone) emit("worker.retired", "worker_id", worker);
     return gone;
 }

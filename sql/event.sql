@@ -1,7 +1,7 @@
 -- event: what NOTIFY tells, and where. extension/event.cpp
 
 CREATE TABLE chancy.event_channels (
-    channel text COLLATE "C" PRIMARY KEY
+    channel text COLLATE "C" PRIMARY KEY CHECK (octet_length(channel) BETWEEN 1 AND 63)
 );
 INSERT INTO chancy.event_channels VALUES ('chancy_events');
 COMMENT ON TABLE chancy.event_channels IS 'The NOTIFY channels that events are sent on';

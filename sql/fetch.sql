@@ -6,14 +6,9 @@ COMMENT ON FUNCTION chancy.fetch_jobs(text, text, integer) IS
 'Claims up to up_to due jobs of the queue for the worker, in (priority DESC, id) order; never waits';
 
 CREATE FUNCTION chancy.running_jobs(worker_id text)
-RETURNS SETOF chancy.jobs LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT * FROM chancy.jobs j
-    WHERE j.state = 'running' AND j.taken_by = running_jobs.worker_id ORDER BY j.id;
-END;
+RETURNS SETOF chancy.jobs LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'chancy_running_jobs';
 COMMENT ON FUNCTION chancy.running_jobs(text) IS
-'The jobs that the server believes the worker is running, by id';
+'The jobs that the server believes the worker is running, by id; of queues that the caller may work only';
 
 CREATE FUNCTION chancy.get_job(id uuid)
 RETURNS chancy.jobs LANGUAGE sql STABLE SECURITY DEFINER

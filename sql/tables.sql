@@ -53,7 +53,8 @@ CREATE UNLOGGED TABLE chancy.workers (
     tags       text[],
     queues     text[],
     last_seen  timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    expires_at timestamptz NOT NULL
+    expires_at timestamptz NOT NULL,
+    owner      text        COLLATE "C"
 );
 
 CREATE UNLOGGED TABLE chancy.leader (
@@ -140,6 +141,7 @@ COMMENT ON COLUMN chancy.jobs.recoveries IS 'How often in a row a worker died wi
 COMMENT ON COLUMN chancy.jobs.result IS 'What the handler returned';
 COMMENT ON TABLE chancy.queues IS 'Declared queues and their settings';
 COMMENT ON TABLE chancy.workers IS 'Workers that announced themselves and have not expired';
+COMMENT ON COLUMN chancy.workers.owner IS 'The role that announced the worker; NULL: a Python worker';
 COMMENT ON TABLE chancy.leader IS 'Leadership among Python workers';
 COMMENT ON TABLE chancy.queue_rate_limits IS 'Jobs fetched in the current window of a rate-limited queue';
 COMMENT ON TABLE chancy.cron IS 'Schedules';

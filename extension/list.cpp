@@ -1,0 +1,100 @@
+// fetch: look at jobs without claiming them.
+#include "compat.hpp"
+#include "jobs.hpp"
+#include "role.hpp"
+#include "rows.hpp"
+
+namespace chancy {
+
+namespace {
+
+// In order of the running index, then sorted by id; jobs of queues that are not permitted are left out.
+void running_jobs(FunctionCallInfo fcinfo, const rows &out) {
+    check_given(fcinfo, 0, "worker_id");
+    bytes worker = argument_text(fcinfo, 0);
+    check_text({nullptr, 0, "worker_id"}, worker, max_name);
+    permit may = require(role_kind::worker);
+    Relation rel = table_open(table_oid("jobs"), AccessShareLock);
+    Relation index = index_open(get_relname_relid("jobs_running", schema()), AccessShareLock);
+    ScanKeyData key;
+    ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, text_datum(worker));
+    IndexScanDesc scan = compat::begin_index_scan(rel, index, GetActiveSnapshot(), 1);
+    index_rescan(scan, &key, 1, nullptr, 0);
+    TupleTableSlot *slot = table_slot_create(rel, nullptr);
+    struct found {
+        pg_uuid_t id;
+        HeapTuple row;
+    };
+    found *all = nullptr;
+    size_t count = 0, capacity = 0;
+    while (index_getnext_slot(scan, ForwardScanDirection, slot)) {
+        CHECK_FOR_INTERRUPTS();
+        job_row row = read_job(slot);
+        if (row.is != state::running || !permits(may, row.queue)) continue;
+        if (count == capacity) {
+            capacity = std::max<size_t>(64, capacity * 2);
+            all = static_cast<found *>(all == nullptr ? palloc(sizeof(found) * capacity)
+                                                      : repalloc_huge(all, sizeof(found) * capacity));
+        }
+        all[count++] = {row.id, ExecCopySlotHeapTuple(slot)};
+    }
+    std::sort(all, all + count, [](const found &a, const found &b) { return compare(a.id, b.id) < 0; });
+    for (size_t i = 0; i < count; i++) tuplestore_puttuple(out.store, all[i].row);
+    ExecDropSingleTupleTableSlot(slot);
+    index_endscan(scan);
+    index_close(index, AccessShareLock);
+    table_close(rel, AccessShareLock);
+}
+
+// Newest first by the primary key; what does not match is passed over.
+void list_jobs(FunctionCallInfo fcinfo, const rows &out) {
+    bytes queue = argument_text(fcinfo, 0), state = argument_text(fcinfo, 1), func = argument_text(fcinfo, 2);
+    check_given(fcinfo, 4, "up_to");
+    int32 up_to = PG_GETARG_INT32(4);
+    if (up_to < 1 || up_to > max_batch)
+        refuse({nullptr, 0, "up_to"}, psprintf("must be from 1 to %d", max_batch), "Give the size of a page.");
+    if (state.data != nullptr) parse_state(state, {nullptr, 0, "state"});
+    require(role_kind::admin);
+    Relation rel = table_open(table_oid("jobs"), AccessShareLock);
+    Relation index = index_open(get_relname_relid("jobs_pkey", schema()), AccessShareLock);
+    ScanKeyData key;
+    int keys = 0;
+    if (!fcinfo->args[3].isnull)
+        ScanKeyEntryInitialize(&key, 0, ++keys, BTLessStrategyNumber, InvalidOid, InvalidOid, F_UUID_LT, PG_GETARG_DATUM(3));
+    IndexScanDesc scan = compat::begin_index_scan(rel, index, GetActiveSnapshot(), keys);
+    index_rescan(scan, &key, keys, nullptr, 0);
+    TupleTableSlot *slot = table_slot_create(rel, nullptr);
+    auto matches = [&](int column, bytes wanted) {
+        return wanted.data == nullptr || view(slot->tts_values[column - 1]) == wanted;
+    };
+    while (up_to > 0 && index_getnext_slot(scan, BackwardScanDirection, slot)) {
+        CHECK_FOR_INTERRUPTS();
+        slot_getallattrs(slot);
+        if (!matches(jobs_queue, queue) || !matches(jobs_state, state) || !matches(jobs_func, func)) continue;
+        tuplestore_puttupleslot(out.store, slot);
+        up_to--;
+    }
+    ExecDropSingleTupleTableSlot(slot);
+    index_endscan(scan);
+    index_close(index, AccessShareLock);
+    table_close(rel, AccessShareLock);
+}
+
+}  // namespace
+
+}  // namespace chancy
+
+extern "C" {
+
+CHANCY_FUNCTION(chancy_running_jobs) {
+    chancy::rows out = chancy::begin_rows(fcinfo);
+    chancy::with_memory("chancy running_jobs", [=] { chancy::running_jobs(fcinfo, out); });
+    return 0;
+}
+
+CHANCY_FUNCTION(chancy_list_jobs) {
+    chancy::rows out = chancy::begin_rows(fcinfo);
+    chancy::with_memory("chancy list_jobs", [=] { chancy::list_jobs(fcinfo, out); });
+    return 0;
+}
+}
