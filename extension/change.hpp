@@ -102,9 +102,9 @@ void wait_until(TimestampTz deadline, Wait wait) {
     AtEOXact_GUC(true, level);
 }
 
-// The ticks in an id, and in the last id that this backend gave: ids rise in the order of pushes (push.cpp).
+// The ticks in an id, and one for this moment: ids that this backend gives later have more (push.cpp).
 int64 id_tick(const pg_uuid_t &id);
-int64 last_id_tick();
+int64 take_tick();
 
 // Refuses (55000) a table with an added column that push would leave without its value (push.cpp).
 void check_added_columns(table &jobs);

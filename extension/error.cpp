@@ -1,5 +1,9 @@
 #include "error.hpp"
 
+extern "C" {
+#include "mb/pg_wchar.h"
+}
+
 namespace chancy {
 
 char *path(place where) {
@@ -7,6 +11,12 @@ char *path(place where) {
     if (where.index < 0) return pstrdup(where.list);
     if (where.field == nullptr) return psprintf("%s[%d]", where.list, where.index);
     return psprintf("%s[%d].%s", where.list, where.index, where.field);
+}
+
+char *shown(bytes value) {
+    constexpr int most = 100;
+    if (value.size <= most) return to_cstring(value);
+    return psprintf("%.*s…", pg_mbcliplen(value.data, value.size, most), value.data);
 }
 
 void refuse(place where, const char *problem, const char *hint) {

@@ -17,6 +17,9 @@ struct place {
 // The path as text, in palloc'd memory.
 char *path(place where);
 
+// A value for a message, clipped after 100 bytes.
+char *shown(bytes value);
+
 // 22023: "<path> <problem>", with a hint.
 [[noreturn]] void refuse(place where, const char *problem, const char *hint);
 

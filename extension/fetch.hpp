@@ -25,4 +25,7 @@ struct allowance {
 allowance take_counter(table &counters, bytes queue, int32 limit, int32 window);
 void add_to_counter(table &counters, const allowance &a, bytes queue, int32 fetched);
 
+// Deletes the queue's counter, unless somebody holds it.
+void forget_counter(bytes queue);
+
 }  // namespace chancy

@@ -41,7 +41,7 @@ bytes text_of(TupleTableSlot *slot, int attribute) {
 state parse_state(bytes text, place where) {
     state s;
     if (find_state(text, &s)) return s;
-    refuse(where, psprintf("is not a known state: \"%s\"", to_cstring(text)),
+    refuse(where, psprintf("is not a known state: \"%s\"", shown(text)),
            "Known: pending, running, retrying, succeeded, failed.");
 }
 

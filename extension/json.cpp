@@ -16,7 +16,7 @@ int batch_size(Jsonb *batch, const char *list) {
 }
 
 void refuse_field(place element, bytes name, const char *known) {
-    refuse(element.at(to_cstring(name)), "is not a known key", psprintf("Known keys: %s.", known));
+    refuse(element.at(shown(name)), "is not a known key", psprintf("Known keys: %s.", known));
 }
 
 bytes json_text(JsonbValue *value, place where) {
@@ -51,7 +51,7 @@ TimestampTz json_time(JsonbValue *value, place where) {
         if (kind == DTK_LATE || kind == DTK_EARLY) check_finite(where, DT_NOEND);
         if (kind == DTK_EPOCH) return SetEpochTimestamp();
     }
-    refuse(where, psprintf("is not a time: \"%s\"", to_cstring(text)), hint);
+    refuse(where, psprintf("is not a time: \"%s\"", shown(text)), hint);
 }
 
 pg_uuid_t json_uuid(JsonbValue *value, place where) {
@@ -73,7 +73,7 @@ pg_uuid_t json_uuid(JsonbValue *value, place where) {
         digits++;
     }
     if (digits != 2 * UUID_LEN)
-        refuse(where, psprintf("is not a uuid: \"%s\"", to_cstring(text)), "Give a job's id as push returned it.");
+        refuse(where, psprintf("is not a uuid: \"%s\"", shown(text)), "Give a job's id as push returned it.");
     return id;
 }
 
@@ -131,7 +131,7 @@ void check_limits(Jsonb *limits, place where) {
                     refuse(at.at(psprintf("%s.v", at.field)), "must be a whole number above 0", hint);
                 has_value = true;
             } else {
-                refuse(at.at(psprintf("%s.%s", at.field, to_cstring(name))), "is not a known key", hint);
+                refuse(at.at(psprintf("%s.%s", at.field, shown(name))), "is not a known key", hint);
             }
         });
         if (!has_type || !has_value) refuse(at, "must have t and v", hint);

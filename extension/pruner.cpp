@@ -70,7 +70,7 @@ rule read_rule(JsonbContainer *object, const char *path) {
     if (!JsonContainerIsObject(object) || JsonContainerSize(object) != 1) refuse(where, "must be an object with one key", hint);
     rule r{};
     each_field(object, [&](bytes name, JsonbValue *value) {
-        const char *at = psprintf("%s.%s", path, to_cstring(name));
+        const char *at = psprintf("%s.%s", path, shown(name));
         place here{nullptr, 0, at};
         if (name == view("age")) {
             r.is = test::age;

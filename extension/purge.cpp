@@ -4,6 +4,7 @@
 #include "compat.hpp"
 #include "event.hpp"
 #include "purge.hpp"
+#include "fetch.hpp"
 #include "queue.hpp"
 
 namespace chancy {
@@ -80,7 +81,10 @@ int64 purge_pass(table &jobs, const deleted_queue &q) {
         CHECK_FOR_INTERRUPTS();
         job_row row = read_job(jobs.found);
         if (!(row.queue == q.name)) continue;
-        if (is_ours(jobs.found) && id_tick(row.id) > q.last_tick) continue;
+        // What the transaction pushed after the call stays.
+        if (is_ours(jobs.found) && id_tick(row.id) > q.last_tick &&
+            DatumGetTimestampTz(jobs.found->tts_values[jobs_created_at - 1]) == GetCurrentTransactionStartTimestamp())
+            continue;
         if (row.is == state::running) refuse_in_use(q.name, "one of its jobs runs");
         ItemPointerData tid = jobs.found->tts_tid;
         deleted++;
@@ -110,9 +114,9 @@ void delete_queues(std::span<deleted_queue> deletes, const policy &how) {
         if (how.at != nullptr) *how.at = &naming;
     };
     with_jobs([&](table &jobs) {
-        check_deletable(jobs.rel);
         for (deleted_queue &q : deletes) {
             name_call(q);
+            if (q.purge_jobs) check_deletable(jobs.rel);
             if (is_running_in(jobs, q.name)) refuse_in_use(q.name, "one of its jobs runs");
         }
         with_table("queues", true, [&](table &queues) {
@@ -125,6 +129,7 @@ void delete_queues(std::span<deleted_queue> deletes, const policy &how) {
         });
         for (deleted_queue &q : deletes) {
             name_call(q);
+            forget_counter(q.name);
             if (q.purge_jobs) purge_jobs(jobs, q);
             if (q.existed) emit("queue.deleted", "q", q.name);
         }

@@ -20,9 +20,11 @@ constexpr int64 epoch_shift = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_
 
 int64 last_tick = 0;  // of this backend
 
+int64 next_tick() { return std::max((GetCurrentTimestamp() + epoch_shift) * 10, last_tick + 1); }
+
 // Ids for all pushes, strictly rising, also against those that this backend gave before.
 void make_ids(std::span<change> pushes) {
-    int64 tick = std::max((GetCurrentTimestamp() + epoch_shift) * 10, last_tick + 1);
+    int64 tick = next_tick();
     uint64 *random = static_cast<uint64 *>(palloc(sizeof(uint64) * pushes.size()));
     if (!pg_strong_random(random, sizeof(uint64) * pushes.size()))
         ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random ids"),
@@ -128,7 +130,7 @@ void fill_row(table &jobs, const change &c) {
 
 }  // namespace
 
-int64 last_id_tick() { return last_tick; }
+int64 take_tick() { return last_tick = next_tick(); }
 
 int64 id_tick(const pg_uuid_t &id) {
     uint64 high;

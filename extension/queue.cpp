@@ -147,7 +147,7 @@ deleted delete_queue(moment m, FunctionCallInfo fcinfo) {
     check_name(fcinfo);
     check_given(fcinfo, 1, "purge_jobs");
     require_admin();
-    deleted_queue one{copy_argument_text(fcinfo, 0), PG_GETARG_BOOL(1), false, 0, last_id_tick()};
+    deleted_queue one{copy_argument_text(fcinfo, 0), PG_GETARG_BOOL(1), false, 0, take_tick()};
     if (m == moment::commit) {
         buffer_delete(one);
         return {false, false};

@@ -1,6 +1,7 @@
 // rate_limit: at most rate_limit jobs in each window of rate_limit_window seconds, counted from the
 // epoch by the server's clock, as in Chancy's table. The counter row is tried, never waited for.
 #include "fetch.hpp"
+#include "purge.hpp"
 
 namespace chancy {
 
@@ -59,6 +60,18 @@ void add_to_counter(table &counters, const allowance &a, bytes queue, int32 fetc
     write_counter(counters, queue, a.window_start, a.count + fetched);
     ItemPointerData tid = a.counter;
     if (update(counters, &tid, true) != TM_Ok) elog(ERROR, "a locked rate limit counter changed");
+}
+
+void forget_counter(bytes queue) {
+    with_table("queue_rate_limits", true, [=](table &counters) {
+        lookup by_queue = begin_lookup(counters, "queue_rate_limits_pkey", F_TEXTEQ, C_COLLATION_OID, SnapshotSelf);
+        seek(by_queue, text_datum(queue));
+        if (index_getnext_slot(by_queue.scan, ForwardScanDirection, counters.found)) {
+            ItemPointerData tid = counters.found->tts_tid;
+            delete_row(counters.rel, &tid, false);
+        }
+        end_lookup(by_queue);
+    });
 }
 
 }  // namespace chancy

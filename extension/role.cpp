@@ -90,6 +90,14 @@ constexpr const char *worker_functions =
     "chancy.retire_worker(pg_catalog.text), chancy.list_queues(), chancy.maintain(), chancy.event_channel(), "
     "chancy.flush(), chancy.id_time(pg_catalog.uuid)";
 
+void check_queue_names(ArrayType *queues) {
+    if (array_contains_nulls(queues)) refuse({nullptr, 0, "queues"}, "must not contain NULL", "Leave queues out to grant all.");
+    Datum *elements;
+    int count;
+    deconstruct_array(queues, TEXTOID, -1, false, TYPALIGN_INT, &elements, nullptr, &count);
+    for (int i = 0; i < count; i++) check_text({"queues", i, nullptr}, view(elements[i]), max_queue);
+}
+
 void grant(FunctionCallInfo fcinfo, role_kind kind) {
     check_given(fcinfo, 0, "role");
     Oid role = PG_GETARG_OID(0);
@@ -100,8 +108,7 @@ void grant(FunctionCallInfo fcinfo, role_kind kind) {
         ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("only the extension's owner can grant its use"),
                         errhint("SET ROLE \"%s\".", GetUserNameFromId(owner(), false))));
     bool all_queues = kind == role_kind::admin || fcinfo->args[1].isnull;
-    if (!all_queues && array_contains_nulls(PG_GETARG_ARRAYTYPE_P(1)))
-        refuse({nullptr, 0, "queues"}, "must not contain NULL", "Leave queues out to grant all.");
+    if (!all_queues) check_queue_names(PG_GETARG_ARRAYTYPE_P(1));
     const char *name = quote_identifier(GetUserNameFromId(role, false));
     parameter parameters[] = {{REGROLEOID, ObjectIdGetDatum(role), false},
                               {TEXTOID, text_datum(view(kind_names[static_cast<int>(kind)])), false},

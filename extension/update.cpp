@@ -18,7 +18,7 @@ constexpr const char *outcome_names[] = {"succeeded", "failed", "discarded", "sn
 outcome outcome_of(bytes text, place where) {
     for (int i = 0; i < 5; i++)
         if (text == view(outcome_names[i])) return static_cast<outcome>(i);
-    refuse(where, psprintf("is not a known outcome: \"%s\"", to_cstring(text)),
+    refuse(where, psprintf("is not a known outcome: \"%s\"", shown(text)),
            "Known: succeeded, failed, discarded, snoozed, released.");
 }
 

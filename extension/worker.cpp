@@ -46,6 +46,9 @@ TimestampTz heartbeat(FunctionCallInfo fcinfo) {
     check_given(fcinfo, 2, "queues");
     bytes worker = argument_text(fcinfo, 0);
     check_text(here.at("worker_id"), worker, max_name);
+    for (int i : {1, 2})
+        if (array_contains_nulls(PG_GETARG_ARRAYTYPE_P(i)))
+            refuse(here.at(i == 1 ? "tags" : "queues"), "must not contain NULL", "Give texts.");
     TimestampTz now = GetCurrentTimestamp();
     TimestampTz expires = now + check_duration(fcinfo, 3, "timeout");
     permit may = require(role_kind::worker);

@@ -14,7 +14,7 @@ CREATE FUNCTION chancy.get_job(id uuid)
 RETURNS chancy.jobs LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT * FROM chancy.jobs j WHERE j.id = get_job.id;
+    SELECT j FROM chancy.jobs j WHERE j.id = get_job.id;
 END;
 COMMENT ON FUNCTION chancy.get_job(uuid) IS 'The job with this id; a row of NULLs when there is none';
 
@@ -22,7 +22,7 @@ CREATE FUNCTION chancy.get_jobs(ids uuid[])
 RETURNS SETOF chancy.jobs LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT j.* FROM unnest(get_jobs.ids) WITH ORDINALITY AS i (id, ord)
+    SELECT j FROM unnest(get_jobs.ids) WITH ORDINALITY AS i (id, ord)
     JOIN chancy.jobs j ON j.id = i.id ORDER BY i.ord;
 END;
 COMMENT ON FUNCTION chancy.get_jobs(uuid[]) IS 'The jobs with these ids, in the order of the ids; missing ones are left out';
@@ -31,7 +31,7 @@ CREATE FUNCTION chancy.get_live_job(unique_key text)
 RETURNS chancy.jobs LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT * FROM chancy.jobs j
+    SELECT j FROM chancy.jobs j
     WHERE j.unique_key = get_live_job.unique_key AND j.state NOT IN ('succeeded', 'failed');
 END;
 COMMENT ON FUNCTION chancy.get_live_job(text) IS 'The live job of the key; a row of NULLs when there is none';

@@ -21,7 +21,7 @@ CREATE FUNCTION chancy.list_queues()
 RETURNS SETOF chancy.queues LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT * FROM chancy.queues q ORDER BY q.name;
+    SELECT q FROM chancy.queues q ORDER BY q.name;
 END;
 COMMENT ON FUNCTION chancy.list_queues() IS 'All declared queues, by name';
 

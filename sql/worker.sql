@@ -14,6 +14,6 @@ CREATE FUNCTION chancy.list_workers()
 RETURNS SETOF chancy.workers LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT * FROM chancy.workers w ORDER BY w.worker_id;
+    SELECT w FROM chancy.workers w ORDER BY w.worker_id;
 END;
 COMMENT ON FUNCTION chancy.list_workers() IS 'All announced workers, by worker_id';

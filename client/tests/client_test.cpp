@@ -14,7 +14,8 @@ namespace {
 int backend(chancy::client& db) { return PQbackendPID(db.connection()); }
 
 void terminate(int pid) {
-    test::sql("SELECT pg_terminate_backend(" + std::to_string(pid) + ")");
+    // With a timeout it waits until the process is gone.
+    test::sql("SELECT pg_terminate_backend(" + std::to_string(pid) + ", 10000)");
     EXPECT_TRUE(test::eventually([&] { return test::sql("SELECT count(*) FROM pg_stat_activity WHERE pid = " + std::to_string(pid)).at(0) == "0"; }));
 }
 

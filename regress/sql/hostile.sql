@@ -105,7 +105,6 @@ SELECT name FROM chancy.list_queues();
 \set batch '[{"id": "' :uid '", "started_at": "' :start '", "outcome": "failed", "error": "e", "meta": {"retry_settings": {"backoff": 2}}}]'
 SELECT ord, state, applied FROM chancy.apply_updates('w', :'batch');
 SELECT kind, ord, reason, (job).func FROM chancy.exchange('w', :'batch', 'default', 1);
-SELECT recovered, failed FROM chancy.recover_jobs();
 SELECT FROM chancy.maintain() LIMIT 0;
 SELECT chancy.retire_worker('w');
 SELECT chancy.id_time(:'uid') IS NOT NULL AS time;
