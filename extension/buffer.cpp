@@ -75,6 +75,18 @@ pushes_made last_commit, this_commit;
 
 }  // namespace
 
+namespace {
+
+// Is the call part of a SELECT that the client itself sent? Then the statement is all that the transaction
+// does. Functions, procedures, triggers, DO blocks and statements that write are not: they go on to take other locks.
+// (The portal's own snapshot is the active one only there; whatever runs inside pushes another.)
+bool is_client_statement() {
+    return PortalIsValid(ActivePortal) && ActivePortal->strategy == PORTAL_ONE_SELECT && ActivePortal->queryDesc != nullptr &&
+           ActiveSnapshotSet() && GetActiveSnapshot() == ActivePortal->queryDesc->snapshot;
+}
+
+}  // namespace
+
 moment when() {
     switch (static_cast<push_mode>(setting.mode)) {
         case push_mode::immediate:
@@ -84,8 +96,9 @@ moment when() {
         case push_mode::automatic:
             break;
     }
-    // A transaction that has an xid has written or locked something: in a trigger, say.
-    return IsTransactionBlock() || TransactionIdIsValid(GetTopTransactionIdIfAny()) ? moment::commit : moment::now;
+    // A transaction that has an xid has written or locked something already.
+    if (IsTransactionBlock() || TransactionIdIsValid(GetTopTransactionIdIfAny())) return moment::commit;
+    return is_client_statement() ? moment::now : moment::commit;
 }
 
 MemoryContext buffer_memory() {

@@ -10,8 +10,8 @@ namespace chancy {
 // When a call takes effect.
 enum class moment : uint8 { now, commit };
 
-// By chancy.push_mode: auto (at commit inside a transaction block, and once the transaction has
-// written; else now), immediate, at_commit.
+// By chancy.push_mode: auto (now only in a SELECT of the client's own, outside a transaction block, before
+// the transaction has written; else at commit), immediate, at_commit.
 moment when();
 
 // The memory that holds the buffered calls until the transaction ends: what a call keeps is made here.

@@ -13,7 +13,7 @@ void define_settings() {
                                               {"at_commit", static_cast<int>(push_mode::at_commit), false},
                                               {nullptr, 0, false}};
     DefineCustomEnumVariable("chancy.push_mode", "When writes to the queue take effect.",
-                             "auto: at commit inside a transaction block, else at once. immediate: at once; a block that "
+                             "auto: at commit inside a transaction block, a function or a trigger, else at once. immediate: at once; a block that "
                              "takes other locks can then deadlock. at_commit: always at commit.",
                              &setting.mode, setting.mode, modes, PGC_USERSET, 0, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("chancy.flush_timeout", "Longest wait for locks while COMMIT writes to the queue.",

@@ -30,7 +30,7 @@ struct listener::state {
 listener::listener(const std::string& conninfo, client_options options)
     : m_state(new state{detail::connection(conninfo, options.connect_timeout)}) {
     PGconn* c = connection();
-    const auto channels = detail::run(c, {"listen", "SELECT channel FROM chancy.event_channels"}, options.timeout);
+    const auto channels = detail::run(c, {"listen", "SELECT chancy.event_channel()"}, options.timeout);
     for (int row = 0; row < channels.rows(); ++row) {
         const std::string channel = channels.text(row, 0);
         const std::unique_ptr<char, decltype(&PQfreemem)> name(PQescapeIdentifier(c, channel.data(), channel.size()), PQfreemem);

@@ -28,7 +28,7 @@ struct event {
 
 class listener {
 public:
-    // Connects and listens on every channel that the table chancy.event_channels names.
+    // Connects and listens on the channel that chancy.event_channel() names.
     explicit listener(const std::string& conninfo = "", client_options options = {});
     listener(listener&&) noexcept;
     listener& operator=(listener&&) noexcept;
