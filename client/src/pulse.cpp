@@ -28,6 +28,9 @@ pulse::pulse(std::shared_ptr<const shared> with, std::vector<std::shared_ptr<flo
               std::string("os=") + host.sysname, std::string("arch=") + host.machine};
     m_tags.insert(m_tags.end(), m_shared->options.tags.begin(), m_shared->options.tags.end());
     for (const auto& f : m_flows) m_queues.push_back(f->queue_name());
+    // The first one anywhere within the interval: workers that were started together spread.
+    const auto every = m_shared->options.maintain_interval;
+    m_next_maintenance = every == 0ms ? clock::time_point::max() : clock::now() + every * (std::rand() % 101) / 100;
 }
 
 pulse::~pulse() { ::close(m_wake); }
@@ -47,7 +50,8 @@ void pulse::thread() {
             if (!m_ear && !m_client) open();
             if (clock::now() >= m_next_beat) beat();
             again.reset();
-            wait(m_next_beat);
+            if (clock::now() >= m_next_maintenance) maintain();
+            wait(std::min(m_next_beat, m_next_maintenance));
         } catch (const std::exception& e) {
             m_shared->log(log_level::warning, std::string("heartbeat: ") + e.what() + "; trying again");
             m_ear.reset();
@@ -95,6 +99,24 @@ void pulse::drop_lost_jobs(PGconn* connection, const std::vector<std::vector<uui
     for (std::size_t i = 0; i < m_flows.size(); ++i)
         for (const uuid& id : before[i])
             if (!ours.contains(id)) m_flows[i]->cancel(id);
+}
+
+// A transaction of its own. It may take until the next heartbeat is due; then the connection is given up, and the
+// server finishes it alone.
+void pulse::maintain() {
+    const auto every = m_shared->options.maintain_interval;
+    m_next_maintenance = clock::now() + every * 9 / 10 + every * (std::rand() % 21) / 100;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(m_next_beat - clock::now());
+    try {
+        for (const task_run& run : session(m_ear ? m_ear->connection() : m_client->connection(), std::max(m_patience, left)).maintain())
+            m_shared->log(log_level::debug, "maintenance: " + run.task + ' ' + run.did.dump());
+        m_maintenance_trouble.clear();
+    } catch (const error& e) {
+        if (e.connection_lost()) throw;
+        // A role that may not is told so once, not every time.
+        if (m_maintenance_trouble != e.what()) m_shared->log(log_level::warning, std::string("maintenance: ") + e.what());
+        m_maintenance_trouble = e.what();
+    }
 }
 
 void pulse::wait(clock::time_point until) {

@@ -1,5 +1,5 @@
-// A worker's pulse: one thread and one connection that renew the heartbeat, listen for events, and hand both on to
-// the flows.
+// A worker's pulse: one thread and one connection that renew the heartbeat, listen for events, hand both on to the
+// flows, and call chancy.maintain() now and then, for all workers.
 #pragma once
 
 #include <chancy/event.hpp>
@@ -26,6 +26,7 @@ private:
     void open();
     void beat();
     void drop_lost_jobs(PGconn* connection, const std::vector<std::vector<uuid>>& before);
+    void maintain();
     void wait(clock::time_point until);
     void hear(const event& e);
     void check_expiry();
@@ -42,6 +43,8 @@ private:
     std::optional<client> m_client;  // instead of the ear, when there is no listening
     bool m_alive = false;
     clock::time_point m_next_beat{};
+    clock::time_point m_next_maintenance{};
+    std::string m_maintenance_trouble;  // logged already
     clock::time_point m_stop_handlers_at{};
 
     std::atomic<bool> m_stop{false};

@@ -26,6 +26,20 @@ std::string object(const new_job& job) {
     return out + '}';
 }
 
+std::string array(std::span<const new_job> jobs) {
+    std::string batch = "[";
+    for (const new_job& job : jobs) {
+        if (batch.size() > 1) batch += ',';
+        batch += object(job);
+    }
+    return batch + ']';
+}
+
+// With their keys live, jobs that are pushed again meet themselves.
+repeat again(std::span<const new_job> jobs) {
+    return std::ranges::all_of(jobs, [](const new_job& job) { return job.unique_key.has_value(); }) ? repeat::safe : repeat::never;
+}
+
 }  // namespace
 
 uuid calls::push(const new_job& job) {
@@ -35,26 +49,37 @@ uuid calls::push(const new_job& job) {
                     "$7::text, $8::jsonb, $9::jsonb, $10::text)",
                     {job.func, dump(job.kwargs), job.queue, std::to_string(job.priority), std::to_string(job.max_attempts),
                      when, job.unique_key, dump(job.limits), dump(job.meta), job.on_conflict},
-                    // With its key live, a push that is repeated meets its own job.
-                    job.unique_key ? repeat::safe : repeat::never})
+                    again({&job, 1})})
         .id(0, 0);
 }
 
 std::vector<pushed> calls::push_many(std::span<const new_job> jobs) {
-    std::string batch = "[";
-    for (const new_job& job : jobs) {
-        if (batch.size() > 1) batch += ',';
-        batch += object(job);
-    }
-    batch += ']';
-    const bool keyed = std::ranges::all_of(jobs, [](const new_job& job) { return job.unique_key.has_value(); });
     const result rows = execute({"push_many", "SELECT ord, id, created FROM chancy.push_many($1::jsonb) ORDER BY ord",
-                                 {std::move(batch)}, keyed ? repeat::safe : repeat::never});
-    std::vector<pushed> out;
+                                 {array(jobs)}, again(jobs)});
+    std::vector<chancy::pushed> out;
     out.reserve(jobs.size());
     for (int row = 0; row < rows.rows(); ++row)
         out.push_back({rows.id(row, 1), rows.null(row, 2) ? std::nullopt : std::optional(rows.boolean(row, 2))});
     return out;
 }
+
+std::vector<uuid> calls::push_at_commit(std::span<const new_job> jobs) {
+    const result rows = execute({"push_at_commit", "SELECT id FROM chancy.push_at_commit($1::jsonb) ORDER BY ord", {array(jobs)}, again(jobs)});
+    std::vector<uuid> out;
+    out.reserve(jobs.size());
+    for (int row = 0; row < rows.rows(); ++row) out.push_back(rows.id(row, 0));
+    return out;
+}
+
+std::vector<settled> calls::pushed() {
+    const result rows = execute({"pushed", "SELECT reserved, id, created FROM chancy.pushed() ORDER BY ord"});
+    std::vector<settled> out;
+    for (int row = 0; row < rows.rows(); ++row)
+        out.push_back({rows.id(row, 0), rows.null(row, 1) ? std::nullopt : std::optional(rows.id(row, 1)),
+                       rows.null(row, 2) ? std::nullopt : std::optional(rows.boolean(row, 2))});
+    return out;
+}
+
+void calls::flush() { execute({"flush", "SELECT chancy.flush()", {}, repeat::safe}); }
 
 }  // namespace chancy

@@ -48,6 +48,7 @@ worker::worker(worker_options options) : m_state(std::make_shared<state>()) {
     if (options.concurrency < 0) refuse("concurrency must not be negative");
     if (options.poll_interval.count() <= 0 || options.heartbeat_interval.count() <= 0 || options.heartbeat_timeout.count() <= 0)
         refuse("intervals must be positive");
+    if (options.maintain_interval.count() < 0) refuse("maintain_interval must not be negative");
     std::ranges::sort(options.queues);
     options.queues.erase(std::unique(options.queues.begin(), options.queues.end()), options.queues.end());
     if (options.worker_id.empty()) options.worker_id = new_worker_id();

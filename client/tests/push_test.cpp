@@ -120,3 +120,38 @@ TEST_F(push, a_batch_has_at_most_100000_jobs) {
     jobs.pop_back();
     EXPECT_EQ(db.push_many(jobs).size(), 100'000u);
 }
+
+TEST_F(push, at_commit_reserves_ids_and_tells_what_became_of_them) {
+    const auto live = db.push({.func = "a", .unique_key = "live"});
+    std::vector<chancy::uuid> ids;
+    {
+        chancy::transaction tx(db);
+        ids = tx.push_at_commit(std::vector<chancy::new_job>{{.func = "b", .unique_key = "new"}, {.func = "b", .unique_key = "live"},
+                                                             {.func = "b", .unique_key = "withdrawn"}});
+        ASSERT_EQ(ids.size(), 3u);
+        EXPECT_FALSE(tx.get_job(ids[0]));
+        tx.cancel_job(ids[2]);
+        tx.commit();
+    }
+    const auto became = db.pushed();
+    ASSERT_EQ(became.size(), 3u);
+    for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(became[i].reserved, ids[i]);
+    EXPECT_EQ(became[0].id, ids[0]);
+    EXPECT_EQ(became[0].created, true);
+    EXPECT_EQ(became[1].id, live);
+    EXPECT_EQ(became[1].created, false);
+    EXPECT_FALSE(became[2].id);
+    EXPECT_FALSE(db.get_job(ids[2]));
+    // Outside a block the call is its own transaction, and made when it returns.
+    EXPECT_TRUE(db.get_job(db.push_at_commit(std::vector<chancy::new_job>{{.func = "c", .unique_key = "alone"}}).at(0)));
+}
+
+TEST_F(push, flush_makes_the_buffered_writes_now) {
+    chancy::transaction tx(db);
+    const auto id = tx.push({.func = "a", .unique_key = "k"});
+    EXPECT_FALSE(tx.get_job(id));
+    tx.flush();
+    EXPECT_EQ(tx.get_job(id)->func, "a");
+    tx.rollback();
+    EXPECT_FALSE(db.get_job(id));
+}

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <chancy/job.hpp>
+#include <chancy/maintenance.hpp>
 #include <chancy/push.hpp>
 #include <chancy/queue.hpp>
 #include <chancy/update.hpp>
@@ -44,7 +45,15 @@ public:
 
     // push
     uuid push(const new_job& job);
-    std::vector<pushed> push_many(std::span<const new_job> jobs);  // in the order of jobs; at most 100,000
+    std::vector<chancy::pushed> push_many(std::span<const new_job> jobs);  // in the order of jobs; at most 100,000
+    // push_many at the commit, whatever chancy.push_mode says: the ids, in the order of jobs. Those of jobs with a key are
+    // reserved: pushed() tells what became of them.
+    std::vector<uuid> push_at_commit(std::span<const new_job> jobs);
+    // What the last commit on this very connection made of its reserved ids. A connection that was lost and made anew
+    // knows nothing of it, and a transaction pooler's is anybody's.
+    [[nodiscard]] std::vector<settled> pushed();
+    // Makes the buffered writes of this transaction now; error 40001 where that would wait while it holds locks.
+    void flush();
 
     // fetch: the jobs are running now, taken by this worker, highest priority first
     [[nodiscard]] std::vector<job> fetch_jobs(const std::string& queue, const std::string& worker_id, int up_to = 1);
@@ -85,6 +94,13 @@ public:
                         const std::vector<std::string>& queues,
                         std::chrono::milliseconds timeout = std::chrono::seconds(90));  // expires at
     bool retire_worker(const std::string& worker_id);
+
+    // maintenance: none of these waits for another transaction
+    std::vector<task_run> maintain();  // the tasks that were due, and that nobody else was running
+    // Running jobs of expired workers are pending again; those recovered max_recoveries times fail.
+    recovered_jobs recover_jobs(int max_recoveries = 3, std::chrono::milliseconds grace = std::chrono::seconds(90), int up_to = 1000);
+    // Deletes finished jobs that match the rule, such as {{"age", "30 days"}}; how many. Call again while it is up_to.
+    int prune_jobs(const json& rule, int up_to = 10'000);
 
     // event: ask for job.finished events of these jobs (see event.hpp; wait_for_job there does it all)
     void watch_jobs(std::span<const uuid> ids, std::chrono::milliseconds for_time = std::chrono::seconds(60));

@@ -16,6 +16,7 @@
 #include <chancy/event.hpp>
 #include <chancy/handler.hpp>
 #include <chancy/job.hpp>
+#include <chancy/maintenance.hpp>
 #include <chancy/push.hpp>
 #include <chancy/queue.hpp>
 #include <chancy/retry.hpp>

@@ -34,4 +34,11 @@ struct pushed {
     std::optional<bool> created;
 };
 
+// What a commit made of an id that push_at_commit, or a push in a transaction block, had reserved.
+struct settled {
+    uuid reserved;
+    std::optional<uuid> id;       // the job's: the reserved one, or the live job's; absent: the push was withdrawn
+    std::optional<bool> created;  // false: a duplicate
+};
+
 }  // namespace chancy

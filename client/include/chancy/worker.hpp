@@ -44,6 +44,7 @@ struct worker_options {
     std::chrono::milliseconds heartbeat_timeout{90'000};  // after it others may take the jobs over
     std::chrono::milliseconds grace{30'000};     // for running handlers, after stop()
     bool declare_queues = true;                  // those that do not exist yet
+    std::chrono::milliseconds maintain_interval{10'000};  // between calls of chancy.maintain(), by which others' jobs are recovered; 0: never
     log_function log{};                          // from several threads; absent: info and worse to stderr
 };
 
