@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <set>
+#include <system_error>
 
 namespace chancy::detail {
 namespace {
@@ -21,6 +22,7 @@ bool bad_input(const error& e) { return e.sqlstate().starts_with("22") || e.sqls
 void flow::exchange_batch(batch& b) {
     try {
         if (!m_client) connect();
+        if (b.settings) read_settings();
         if (!m_look_for_unknown.empty() && clock::now() >= m_look_for_unknown.front()) release_unknown(b);
         write_alone(b);
         std::vector<update> updates;
@@ -43,24 +45,42 @@ void flow::connect() {
     m_look_for_unknown = {now, now + 10s, now + 70s};
     if (m_concurrency > 0) return;
 
-    int concurrency = o.concurrency;
     try {
-        if (o.declare_queues) {
-            const chancy::queue q = m_client->declare_queue({.name = m_queue});
-            if (concurrency == 0) concurrency = q.concurrency.value_or(0);
-        } else if (concurrency == 0) {
-            for (const chancy::queue& q : m_client->list_queues())
-                if (q.name == m_queue) concurrency = q.concurrency.value_or(0);
-        }
+        if (o.declare_queues) (void)m_client->declare_queue({.name = m_queue});
     } catch (const error& e) {
         if (e.sqlstate() != "42501") throw;
         m_shared->log(log_level::warning, m_queue + ": may not declare the queue: " + e.what());
     }
+    read_settings();
+}
+
+// What the queue's row says, where no option overrules it. Its threads only grow in number: those too many wait.
+void flow::read_settings() {
+    const worker_options& o = m_shared->options;
+    chancy::queue row;  // the defaults hold for a queue that is not declared
+    for (chancy::queue& q : m_client->list_queues())
+        if (q.name == m_queue) row = std::move(q);
+    int concurrency = o.concurrency > 0 ? o.concurrency : row.concurrency.value_or(0);
     if (concurrency == 0) concurrency = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    for (int i = 0; i < concurrency; ++i)
-        m_handler_threads.emplace_back([self = shared_from_this()] { self->handler_thread(); });
-    const std::lock_guard lock(m_mutex);
-    m_concurrency = concurrency;
+    try {
+        while (static_cast<int>(m_handler_threads.size()) < concurrency)
+            m_handler_threads.emplace_back([self = shared_from_this()] { self->handler_thread(); });
+    } catch (const std::system_error& e) {
+        if (m_handler_threads.empty()) throw;
+        concurrency = static_cast<int>(m_handler_threads.size());
+        m_shared->log(log_level::warning, m_queue + ": no more than " + std::to_string(concurrency) + " threads: " + e.what());
+    }
+    {
+        const std::lock_guard lock(m_mutex);
+        const auto now = clock::now();
+        if (m_concurrency != concurrency) m_shared->log(log_level::debug, m_queue + ": concurrency " + std::to_string(concurrency));
+        m_concurrency = concurrency;
+        m_poll = o.poll_interval.count() > 0 ? o.poll_interval : std::chrono::seconds(row.polling_interval);
+        m_eager = row.eager_polling;
+        m_next_look = std::min(m_next_look, now + m_poll);
+        m_next_settings = now + std::min<std::chrono::milliseconds>(6 * m_poll, 30s);
+    }
+    m_work.notify_all();
 }
 
 // Jobs that the server believes are running here, and that we know nothing of: given back.
@@ -89,10 +109,14 @@ void flow::take(exchanged&& answer, batch& b) {
         m_largest_batch = std::min<std::size_t>(2 * m_largest_batch, 1000);
         if (b.want > 0) {
             if (static_cast<int>(answer.jobs.size()) >= b.want) m_more = true;
-            m_passed = answer.passed > 0 ? std::min(m_passed + 1, 4) : 0;
-            const auto poll = m_shared->options.poll_interval;
+            // Held jobs: nobody tells when they are let go. Look again in 5 ms, then 10, 20, 40, 80, and every 100 ms as long as
+            // nothing changes: a transaction that holds a job for a minute costs some 600 looks, and its job waits at
+            // most 100 ms too long. What is pushed meanwhile is told by an event, and looked for at once.
+            m_same_looks = answer.passed == m_passed && answer.jobs.empty() ? std::min(m_same_looks + 1, 5) : 0;
+            m_passed = answer.passed;
             // Polls of many workers spread: between 0.9 and 1.1 of the interval.
-            m_next_look = now + (m_passed > 0 ? 5ms * (1 << (m_passed - 1)) : poll * 9 / 10 + poll * (std::rand() % 21) / 100);
+            m_next_look = now + (m_passed > 0 ? std::min<std::chrono::milliseconds>(5ms * (1 << m_same_looks), 100ms)
+                                              : m_poll * 9 / 10 + m_poll * (std::rand() % 21) / 100);
         }
         for (const result& r : b.results)  // jobs that we have sent away for a while ourselves
             if (r.what.retry_at) m_next_look = std::min(m_next_look, now + std::max(0us, *r.what.retry_at - chancy::now()) + 1ms);
@@ -145,6 +169,7 @@ void flow::recover(const error& e, batch& b) {
     {
         const std::lock_guard lock(m_mutex);
         if (b.want > 0) m_more = true;
+        m_reread = m_reread || b.settings;
         if (refused && b.results.size() > 1) {
             m_largest_batch = b.results.size() / 2;  // halves, until the bad one stands alone
         } else if (refused) {

@@ -45,6 +45,14 @@ void flow::wake() {
     m_attention.notify_one();
 }
 
+void flow::reread() {
+    {
+        const std::lock_guard lock(m_mutex);
+        m_more = m_reread = true;
+    }
+    m_attention.notify_one();
+}
+
 void flow::set_alive(bool alive) {
     std::vector<std::stop_source> ask;
     {
@@ -99,7 +107,7 @@ std::vector<uuid> flow::in_hand() const {
 void flow::handler_thread() {
     std::unique_lock lock(m_mutex);
     for (;;) {
-        m_work.wait(lock, [&] { return m_done || (m_alive && !m_ready.empty()); });
+        m_work.wait(lock, [&] { return m_done || (m_alive && !m_ready.empty() && static_cast<int>(m_running.size()) < m_concurrency); });
         if (m_done) return;
         const std::shared_ptr<attempt> mine = std::move(m_ready.front());
         m_ready.pop_front();
@@ -113,6 +121,7 @@ void flow::handler_thread() {
         lock.lock();
 
         std::erase(m_running, mine);
+        if (m_eager) m_more = true;
         m_seconds_a_job = m_seconds_a_job < 0 ? took : 0.8 * m_seconds_a_job + 0.2 * took;
         const bool first = m_results.empty();
         if (!mine->dropped) add_result({.what = std::move(end.what), .bytes = end.bytes});
@@ -201,6 +210,7 @@ clock::time_point flow::next_event(clock::time_point now) const {
     auto at = now + 1h;
     if (!m_results.empty()) at = std::min(at, m_oldest_result + linger);
     if (room() > 0) at = std::min(at, m_next_look);
+    if (m_stage == stage::working) at = std::min(at, m_next_settings);
     if (!m_ready.empty()) at = std::min(at, m_ready.front()->fetched_at + stale_ready);
     if (m_stage != stage::working) at = std::min(at, m_stage_ends > now ? m_stage_ends : m_stage_ends + last_words);
     for (const result& r : m_locked) at = std::min(at, r.due);
@@ -229,7 +239,9 @@ flow::batch flow::next() {
         const int space = m_more || now >= m_next_look ? room() : 0;
         const bool fetch = space > 0 && 2 * static_cast<int>(m_ready.size()) <= prefetch();
         const bool locked_due = std::ranges::any_of(m_locked, [&](const result& r) { return r.due <= now; });
-        if (fetch || locked_due || results_due(now)) {
+        b.settings = m_stage == stage::working && (m_reread || now >= m_next_settings);
+        if (fetch || locked_due || b.settings || results_due(now)) {
+            if (b.settings) m_reread = false;
             fill(b, now);
             b.want = space;
             if (space > 0) m_more = false;  // from here on a wake-up counts for the look after this one

@@ -29,6 +29,7 @@ public:
     void join();                  // after stop(): everything is written or released, or cannot be
 
     void wake();                  // there may be jobs
+    void reread();                // the queue's row may have changed, and there may be jobs
     void set_alive(bool alive);   // without a heartbeat that holds, nothing runs
     void stop();                  // drain; again: now
     void cancel(const uuid& id);  // that attempt is asked to stop, and its result counts no more
@@ -47,6 +48,7 @@ private:
     struct batch {
         std::vector<result> results;
         int want = 0;
+        bool settings = false;    // read the queue's row first
         bool finished = false;
     };
 
@@ -67,6 +69,7 @@ private:
     // exchange.cpp: talking to the server, on the flow's thread
     void exchange_batch(batch& b);
     void connect();
+    void read_settings();
     void release_unknown(const batch& b);
     void take(exchanged&& answer, batch& b);
     void write_alone(batch& b);
@@ -91,7 +94,12 @@ private:
     bool m_done = false;
     int m_concurrency = 0;                // 0 until the queue is known
     bool m_more = true;                   // the queue may hold due jobs
-    int m_passed = 0;                     // looks in a row that passed by a held job
+    bool m_reread = false;                // the queue's row
+    clock::time_point m_next_settings{};  // and in any case then
+    std::chrono::milliseconds m_poll{};   // the interval
+    bool m_eager = false;                 // look again after each job
+    int m_passed = 0;                     // due jobs that the last look passed by, since somebody holds them
+    int m_same_looks = 0;                 // looks in a row that found just that
     clock::time_point m_next_look{};
     std::size_t m_largest_batch;          // smaller while an update that the server refuses is searched for
     std::deque<std::shared_ptr<attempt>> m_ready;

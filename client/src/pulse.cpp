@@ -71,7 +71,7 @@ void pulse::open() {
     if (o.listen) m_ear.emplace(o.listen_conninfo.empty() ? o.conninfo : o.listen_conninfo, patience);
     else m_client.emplace(o.conninfo, patience);
     m_next_beat = clock::now();  // a server that crashed has forgotten its workers
-    for (const auto& f : m_flows) f->wake();  // what was announced meanwhile, nobody heard
+    for (const auto& f : m_flows) f->reread();  // what was announced meanwhile, nobody heard
 }
 
 void pulse::beat() {
@@ -137,7 +137,7 @@ void pulse::hear(const event& e) {
     } else if (type.starts_with("queue.")) {
         const std::string queue = e.body.value("q", "");
         for (const auto& f : m_flows)
-            if (f->queue_name() == queue) f->wake();
+            if (f->queue_name() == queue) type == "queue.pushed" ? f->wake() : f->reread();
     }
 }
 

@@ -46,7 +46,7 @@ worker::worker(worker_options options) : m_state(std::make_shared<state>()) {
     const auto refuse = [](const char* what) { throw error(what, {.sqlstate = "22023", .function = "worker"}); };
     if (options.queues.empty()) refuse("a worker needs at least one queue");
     if (options.concurrency < 0) refuse("concurrency must not be negative");
-    if (options.poll_interval.count() <= 0 || options.heartbeat_interval.count() <= 0 || options.heartbeat_timeout.count() <= 0)
+    if (options.poll_interval.count() < 0 || options.heartbeat_interval.count() <= 0 || options.heartbeat_timeout.count() <= 0)
         refuse("intervals must be positive");
     if (options.maintain_interval.count() < 0) refuse("maintain_interval must not be negative");
     std::ranges::sort(options.queues);

@@ -132,6 +132,67 @@ TEST_F(worker, declares_its_queues_and_takes_their_concurrency) {
     EXPECT_TRUE(eventually([&] { return db.list_queues().size() == 3; }));
 }
 
+TEST_F(worker, takes_over_changes_of_its_queue) {
+    (void)db.declare_queue({.name = "changing", .concurrency = 1, .polling_interval = 3600});
+    std::mutex mutex;
+    std::string told;
+    auto o = options();
+    o.concurrency = 0;
+    o.poll_interval = 0ms;
+    o.queues = {"changing"};
+    o.log = [&](chancy::log_level, const std::string& text) {
+        const std::lock_guard lock(mutex);
+        told = text.starts_with("changing: concurrency ") ? text : told;
+    };
+    const auto tells = [&](const char* text) {
+        return eventually([&] {
+            const std::lock_guard lock(mutex);
+            return told == text;
+        });
+    };
+    chancy::worker w(o);
+    std::atomic<int> now = 0, most = 0, wanted = 2;
+    w.on("meet", [&](job_context&) {  // until so many are here at once
+        most = std::max(most.load(), ++now);
+        EXPECT_TRUE(eventually([&] { return most >= wanted; }));
+        --now;
+    });
+    const running on(w);
+    const auto meet = [&] { return db.push({.func = "meet", .queue = "changing"}); };
+    const auto first = meet(), second = meet();
+    EXPECT_TRUE(tells("changing: concurrency 1"));
+    (void)db.declare_queue({.name = "changing", .concurrency = 2, .polling_interval = 3600}, true);
+    EXPECT_TRUE(reaches(first, job_state::succeeded) && reaches(second, job_state::succeeded));
+
+    (void)db.declare_queue({.name = "changing", .concurrency = 1, .polling_interval = 1}, true);
+    EXPECT_TRUE(tells("changing: concurrency 1"));
+    wanted = 1;
+    most = 0;
+    for (int i = 0; i < 20; ++i) meet();
+    EXPECT_TRUE(reaches(meet(), job_state::succeeded));
+    EXPECT_EQ(most, 1);
+
+    // It polls every second now: what no event tells is found.
+    const auto later = db.push({.func = "meet", .queue = "changing", .scheduled_at = chancy::now() + 1h});
+    test::sql("UPDATE chancy.jobs SET scheduled_at = now() WHERE state = 'pending'");
+    EXPECT_TRUE(reaches(later, job_state::succeeded));
+}
+
+TEST_F(worker, an_eager_queue_is_looked_at_after_each_job) {
+    (void)db.declare_queue({.name = "eager", .eager_polling = true});
+    auto o = options();  // polls once an hour, and hears nothing
+    o.listen = false;
+    o.queues = {"eager"};
+    chancy::worker w(o);
+    w.on("next", [](job_context& job) {
+        const int left = job.kwargs().at("left");
+        if (left > 0) chancy::client().push({.func = "next", .kwargs = {{"left", left - 1}}, .queue = "eager"});
+    });
+    db.push({.func = "next", .kwargs = {{"left", 3}}, .queue = "eager"});
+    const running on(w);
+    EXPECT_TRUE(eventually([] { return test::sql("SELECT count(*) FROM chancy.jobs WHERE state = 'succeeded'").at(0) == "4"; }));
+}
+
 TEST_F(worker, is_woken_by_an_event) {
     chancy::worker w(options());  // polls once an hour
     w.on("a", [](job_context&) {});

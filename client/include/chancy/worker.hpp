@@ -10,6 +10,8 @@
 //
 // A handler that throws has failed: the text is kept in the job's errors, and the job runs again while attempts
 // remain. It may throw snooze, discard or retry_at instead. A func without a handler fails, naming those known.
+// What a queue's row says (concurrency, polling_interval, eager_polling) holds where no option does, and a change of it
+// takes effect while the worker runs.
 // The database may go away and come back: the worker waits for it, and results are kept meanwhile.
 // Threads: run() blocks; stop() may be called from any thread; on() only before run(). Handlers run on several
 // threads at once.
@@ -39,12 +41,12 @@ struct worker_options {
     std::vector<std::string> tags{};             // beside the usual ones (hostname=, worker_id=, os=, arch=)
     bool listen = true;                          // wake up by LISTEN; without it, poll
     std::string listen_conninfo{};               // a direct connection, when conninfo leads to PgBouncer
-    std::chrono::milliseconds poll_interval{5'000};
+    std::chrono::milliseconds poll_interval{0};  // 0: as the queue says (5 s, unless it was declared otherwise)
     std::chrono::milliseconds heartbeat_interval{30'000};
     std::chrono::milliseconds heartbeat_timeout{90'000};  // after it others may take the jobs over
+    std::chrono::milliseconds maintain_interval{10'000};  // between calls of chancy.maintain(), by which others' jobs are recovered; 0: never
     std::chrono::milliseconds grace{30'000};     // for running handlers, after stop()
     bool declare_queues = true;                  // those that do not exist yet
-    std::chrono::milliseconds maintain_interval{10'000};  // between calls of chancy.maintain(), by which others' jobs are recovered; 0: never
     log_function log{};                          // from several threads; absent: info and worse to stderr
 };
 
