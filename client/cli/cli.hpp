@@ -27,6 +27,11 @@ void add_push(CLI::App& app, context& with);
 void add_worker(CLI::App& app, context& with);
 void add_queue(CLI::App& app, context& with);
 void add_job(CLI::App& app, context& with);
+void add_maintenance(CLI::App& app, context& with);
+void add_event(CLI::App& app, context& with);
+
+// push --file: the jobs of a file (-: standard input), one JSON object a line.
+int push_stream(const context& with, const std::string& file, const new_job& defaults);
 
 // ---- reading: each throws CLI::ValidationError, which ends with exit code 2
 [[nodiscard]] json read_json(const std::string& option, const std::string& text);

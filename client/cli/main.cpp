@@ -41,6 +41,8 @@ Exit codes: 0 done, 1 error, 2 wrong usage, 3 no such thing or nothing to do, 4 
     chancy::cli::add_worker(app, context);
     chancy::cli::add_queue(app, context);
     chancy::cli::add_job(app, context);
+    chancy::cli::add_maintenance(app, context);
+    chancy::cli::add_event(app, context);
 
     try {
         app.parse(argc, argv);

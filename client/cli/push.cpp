@@ -7,7 +7,7 @@ namespace {
 
 struct options {
     new_job job;
-    std::string kwargs, meta, at, in;
+    std::string kwargs, meta, at, in, file;
     std::vector<std::string> limits;
 };
 
@@ -17,6 +17,8 @@ int push(const context& with, options& o) {
     if (!o.at.empty()) o.job.scheduled_at = read_time(o.at);
     if (!o.in.empty()) o.job.scheduled_at = now() + read_duration(o.in);
     for (const std::string& limit : o.limits) o.job.limits.push_back(read_limit(limit));
+    if (!o.file.empty()) return push_stream(with, o.file, o.job);
+    if (o.job.func.empty()) throw CLI::ValidationError("func is required");
     client db = with.connect();
     const pushed done = db.push_many({&o.job, 1}).at(0);
     if (with.json) print_json({{"id", done.id.to_string()}, {"created", done.created.value_or(true)}});
@@ -29,9 +31,9 @@ int push(const context& with, options& o) {
 
 void add_push(CLI::App& app, context& with) {
     auto o = std::make_shared<options>();
-    CLI::App* c = app.add_subcommand("push", "Push a job, and print its id");
+    CLI::App* c = app.add_subcommand("push", "Push a job, and print its id; or a stream of jobs");
     c->fallthrough();
-    c->add_option("func", o->job.func, "The name of what to run; its worker knows it")->required();
+    c->add_option("func", o->job.func, "The name of what to run; its worker knows it");
     c->add_option("--kwargs", o->kwargs, "Its arguments, a JSON object");
     c->add_option("--queue", o->job.queue, "The queue")->capture_default_str();
     c->add_option("--priority", o->job.priority, "Higher runs first")->capture_default_str();
@@ -41,9 +43,15 @@ void add_push(CLI::App& app, context& with) {
     c->add_option("--unique-key", o->job.unique_key, "One live job a key: while there is one, its id is printed instead");
     c->add_option("--meta", o->meta, "Data of your own that stays with the job, a JSON object");
     c->add_option("--limit", o->limits, "time=30s or memory=512M; once for each")->allow_extra_args(false);
-    c->footer(R"(Examples:
+    c->add_option("--file", o->file, "Push the jobs in this file, or - for standard input: a JSON object a line, keys as the columns");
+    c->footer(R"(With --file, what a line does not name is as in the options. Jobs are pushed 1000 in a transaction, and as soon as the
+stream pauses. After an error the lines before it stay pushed: give the jobs unique keys to be able to repeat all.
+
+Examples:
   chancy push mail.send --kwargs '{"to": "a@b.c"}'
   chancy push report.build --queue slow --in 10m --unique-key report:today
+  chancy push --file jobs.jsonl
+  jq -c '{kwargs: .}' customers.json | chancy push mail.send --file -
   id=$(chancy push import --max-attempts 5) && chancy job wait "$id")");
     c->callback([o, &with] { with.command = [o, &with] { return push(with, *o); }; });
 }

@@ -11,8 +11,8 @@ namespace {
 struct options {
     worker_options worker;
     std::vector<std::string> commands;
-    std::string grace = "30s", poll = "5s", log_level = "info";
-    bool no_listen = false;
+    std::string grace = "30s", poll, timeout = "90s", log_level = "info";
+    bool no_listen = false, no_maintenance = false;
 };
 
 int list(const context& with) {
@@ -33,8 +33,10 @@ int run(const context& with, options& o) {
     log->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
     o.worker.conninfo = with.conninfo;
     o.worker.grace = read_duration(o.grace);
-    o.worker.poll_interval = read_duration(o.poll);
+    if (!o.poll.empty()) o.worker.poll_interval = read_duration(o.poll);
+    o.worker.heartbeat_timeout = read_duration(o.timeout);
     o.worker.listen = !o.no_listen;
+    if (o.no_maintenance) o.worker.maintain_interval = {};
     o.worker.log = [log](chancy::log_level level, const std::string& text) {
         static constexpr spdlog::level::level_enum levels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
                                                                spdlog::level::err};
@@ -71,7 +73,9 @@ void add_worker(CLI::App& app, context& with) {
     c->add_option("--id", o->worker.worker_id, "The worker's id, its alone; host:pid:random without it");
     c->add_option("--tag", o->worker.tags, "A tag of the worker; may be repeated")->allow_extra_args(false);
     c->add_option("--grace", o->grace, "How long running jobs may go on after SIGTERM")->capture_default_str();
-    c->add_option("--poll", o->poll, "How often to look when nothing wakes us")->capture_default_str();
+    c->add_option("--poll", o->poll, "How often to look when nothing wakes us; as the queue says without it");
+    c->add_option("--heartbeat-timeout", o->timeout, "How long after its last sign of life others take the worker's jobs over")->capture_default_str();
+    c->add_flag("--no-maintenance", o->no_maintenance, "Leave it to others to call chancy.maintain() now and then");
     c->add_flag("--no-listen", o->no_listen, "Only poll: behind PgBouncer in transaction mode");
     c->add_option("--listen-dbname", o->worker.listen_conninfo, "A direct connection for LISTEN, beside a PgBouncer");
     c->add_option("--log-level", o->log_level, "debug, info, warning or error")

@@ -1,9 +1,11 @@
 // The command line, as a whole program.
 #include "support.hpp"
 
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include <unistd.h>
 
@@ -63,7 +65,7 @@ TEST_F(cli, wrong_usage_is_code_2) {
     for (const char* wrong : {"", "push", "frobnicate", "push f --kwargs '{'", "push f --in soon", "push f --in 1m --at 2031-01-01",
                               "push f --at 2031-02-30", "push f --limit time", "push f --limit space=1", "push f --priority high",
                               "job show nonsense", "job list --state sleeping", "job", "queue", "worker", "worker --exec nothing",
-                              "worker --exec f= ", "worker --concurrency -1 --exec f=true"}) {
+                              "worker --exec f= ", "worker --concurrency -1 --exec f=true", "prune", "prune --rule '{'", "recover --grace soon", "events --count 0"}) {
         const auto r = chancy_run(wrong);
         EXPECT_EQ(r.code, 2) << wrong;
         EXPECT_EQ(r.err.rfind("chancy: ", 0), 0u) << wrong << ": " << r.err;
@@ -91,7 +93,8 @@ TEST_F(cli, errors_are_one_line_and_code_1) {
 TEST_F(cli, help_and_version) {
     EXPECT_EQ(chancy_run("--version").out.rfind("chancy ", 0), 0u);
     for (const char* command : {"", "push", "worker", "worker list", "queue", "queue list", "queue declare", "queue pause", "queue resume",
-                                "queue delete", "job", "job show", "job list", "job cancel", "job retry", "job wait"}) {
+                                "queue delete", "job", "job show", "job list", "job cancel", "job retry", "job wait", "maintain", "recover",
+                                "prune", "events"}) {
         const auto r = chancy_run(std::string(command) + " --help");
         EXPECT_EQ(r.code, 0) << command;
         EXPECT_NE(r.out.find("Usage"), std::string::npos) << command;
@@ -180,4 +183,123 @@ TEST_F(cli, a_worker_runs_commands_until_it_is_told_to_stop) {
     EXPECT_EQ(db.get_job(*slow)->state, chancy::job_state::pending);
     EXPECT_TRUE(db.list_workers().empty());
     std::filesystem::remove(log);
+}
+
+TEST_F(cli, maintenance) {
+    test::sql("DELETE FROM chancy.task_runs WHERE name <> 'up'");
+    const auto runs = lines(chancy_run("maintain --json").out);
+    EXPECT_TRUE(std::ranges::any_of(runs, [](const auto& run) { return run.at("task") == "recovery" && run.at("did").at("recovered") == 0; }));
+    EXPECT_EQ(chancy_run("maintain").code, 0);
+
+    db.heartbeat("dead", {}, {"default"}, 1s);
+    const auto j = claim({.func = "a"}, "dead");
+    EXPECT_TRUE(test::eventually([] { return test::sql("SELECT 1 FROM chancy.workers WHERE expires_at < clock_timestamp()").size() == 1; }));
+    EXPECT_EQ(chancy_run("recover --grace 2m").out, "1 recovered, 0 failed\n");
+    EXPECT_EQ(lines(chancy_run("recover --json").out).at(0), (chancy::json{{"recovered", 0}, {"failed", 0}}));
+    EXPECT_EQ(db.get_job(j.id)->state, chancy::job_state::pending);
+
+    for (int i = 0; i < 3; ++i) db.cancel_job(db.push({.func = "a"}));
+    EXPECT_EQ(chancy_run(R"(prune --rule '{"age": "1 day"}')").out, "0 deleted\n");
+    EXPECT_EQ(lines(chancy_run(R"(prune --rule '{"state": "failed"}' --limit 1 --json)").out).at(0).at("deleted"), 1);
+    EXPECT_EQ(chancy_run(R"(prune --rule '{"state": "failed"}')").out, "2 deleted\n");
+    EXPECT_TRUE(db.get_job(j.id));
+    EXPECT_EQ(chancy_run(R"(prune --rule '{"colour": "red"}')").code, 1);
+}
+
+TEST_F(cli, push_takes_a_stream) {
+    const std::string file = std::filesystem::temp_directory_path() / (test::database() + ".jsonl");
+    {
+        std::ofstream out(file);
+        for (int i = 0; i < 2500; ++i) out << chancy::json{{"kwargs", {{"n", i}}}} << "\n";
+        out << "\n" << R"({"func": "other", "queue": "q", "priority": 3, "max_attempts": 2, "unique_key": "k", "meta": {"m": 1}, )"
+            << R"("scheduled_at": "2031-02-03T04:05:06Z", "limits": [{"t": "time", "v": 9}]})" << "\r\n"
+            << R"({"func": "other", "unique_key": "k", "queue": null})";  // the last line without its end
+    }
+    const auto done = chancy_run("push each --queue many --file " + file);
+    EXPECT_EQ(done.out, "2502 jobs pushed, 1 of them live already\n") << done.err;
+    EXPECT_EQ(test::sql("SELECT count(DISTINCT kwargs) FROM chancy.jobs WHERE func = 'each' AND queue = 'many'").at(0), "2500");
+    const auto j = db.get_live_job("k");
+    EXPECT_EQ(j->queue, "q");
+    EXPECT_EQ(j->priority, 3);
+    EXPECT_EQ(j->max_attempts, 2);
+    EXPECT_EQ(j->meta, (chancy::json{{"m", 1}}));
+    EXPECT_EQ(j->limits, (chancy::json{{{"t", "time"}, {"v", 9}}}));
+    EXPECT_EQ(chancy::to_string(j->scheduled_at), "2031-02-03T04:05:06.000000Z");
+
+    const auto piped = test::shell("seq 3 | sed 's/.*/{\"kwargs\": {\"n\": &}}/' | " + chancy_program + " push piped --file - --json");
+    ASSERT_EQ(lines(piped.out).size(), 3u) << piped.err;
+    EXPECT_EQ(db.get_job(*chancy::uuid::parse(lines(piped.out)[2].at("id").get<std::string>()))->kwargs.at("n"), 3);
+
+    for (const char* bad : {"nonsense", "[1]", R"({"kwargs": {}})", R"({"func": 1})", R"({"func": "f", "priority": 1e10})",
+                            R"({"func": "f", "colour": "red"})", R"({"func": "f", "scheduled_at": "soon"})"}) {
+        std::ofstream(file) << R"({"func": "before"})" << "\n" << bad << "\n" << R"({"func": "after"})" << "\n";
+        const auto r = chancy_run("push --file " + file);
+        EXPECT_EQ(r.code, 1) << bad;
+        EXPECT_NE(r.err.find("line 2: "), std::string::npos) << r.err;
+        EXPECT_NE(r.err.find("pushed before it: 1"), std::string::npos) << r.err;
+    }
+    EXPECT_EQ(test::sql("SELECT count(*) FROM chancy.jobs WHERE func = 'before'").at(0), "7");
+    EXPECT_EQ(test::sql("SELECT count(*) FROM chancy.jobs WHERE func = 'after'").at(0), "0");
+    std::ofstream(file) << R"({"func": "f", "max_attempts": 0})";
+    EXPECT_NE(chancy_run("push --file " + file).err.find("lines 1 to 1: jobs[0].max_attempts"), std::string::npos);
+    EXPECT_EQ(chancy_run("push --file /nonexistent").code, 1);
+    EXPECT_EQ(chancy_run("push --file /dev/null").out, "0 jobs pushed\n");
+    std::filesystem::remove(file);
+}
+
+TEST_F(cli, a_stream_is_pushed_when_it_pauses) {
+    test::ran done;
+    std::thread stream([&] { done = test::shell("{ echo '{\"func\": \"first\"}'; while ! test -e " + test::database() +
+                                                ".go; do sleep 0.1; done; echo '{\"func\": \"second\"}'; } | timeout 120 " + chancy_program + " push --file -"); });
+    EXPECT_TRUE(test::eventually([&] { return db.list_jobs({.func = "first"}).size() == 1; }));
+    std::ofstream(test::database() + ".go").close();
+    stream.join();
+    std::filesystem::remove(test::database() + ".go");
+    EXPECT_EQ(done.out, "2 jobs pushed\n") << done.err;
+}
+
+TEST_F(cli, events_come_as_they_happen) {
+    for (const bool json : {true, false}) {
+        test::ran r;
+        std::atomic<bool> ended = false;
+        std::thread reader([&] {
+            r = test::shell("timeout 120 " + chancy_program + " events --type queue.paused --count 2" + (json ? " --json" : ""));
+            ended = true;
+        });
+        EXPECT_TRUE(test::eventually([&] { return db.resume_queue("default") && db.pause_queue("default") && ended; }, 130s));
+        reader.join();
+        EXPECT_EQ(r.code, 0) << r.err;
+        if (json) EXPECT_EQ(lines(r.out), (std::vector<chancy::json>(2, {{"t", "queue.paused"}, {"q", "default"}})));
+        else EXPECT_NE(r.out.find(" queue.paused q=default\n"), std::string::npos) << r.out;
+    }
+}
+
+TEST_F(cli, jobs_of_a_killed_worker_are_run_by_another) {
+    test::sql("INSERT INTO chancy.tasks (name, every) VALUES ('recovery', '1 s')");
+    const auto start = [](const std::string& arguments) {
+        const pid_t worker = ::fork();
+        if (worker == 0) {
+            ::execl("/bin/sh", "sh", "-c", ("exec " + chancy_program + " worker --log-level error " + arguments).c_str(), nullptr);
+            ::_exit(127);
+        }
+        return worker;
+    };
+    const auto end = [](pid_t worker, int signal) {
+        ::kill(worker, signal);
+        EXPECT_EQ(::waitpid(worker, nullptr, 0), worker);
+    };
+    // Its command ends when the worker is gone, and would succeed: only nobody writes that.
+    const pid_t victim = start("--heartbeat-timeout 2s --exec 'a=while kill -0 $PPID 2>/dev/null; do sleep 0.1; done; echo 1'");
+    std::vector<chancy::uuid> ids;
+    for (int i = 0; i < 2; ++i) ids.push_back(db.push({.func = "a"}));
+    EXPECT_TRUE(test::eventually([&] { return db.get_job(ids[0])->state == chancy::job_state::running; }));
+    end(victim, SIGKILL);
+    const pid_t survivor = start("--exec 'a=echo 2'");
+    for (const auto& id : ids) {
+        EXPECT_TRUE(test::eventually([&] { return db.get_job(id)->state == chancy::job_state::succeeded; }));
+        EXPECT_EQ(db.get_job(id)->attempts, 1);
+        EXPECT_EQ(db.get_job(id)->result, 2);
+    }
+    end(survivor, SIGTERM);
+    test::sql("DELETE FROM chancy.tasks");
 }

@@ -1,0 +1,146 @@
+// push --file: a stream of jobs, one JSON object a line.
+#include "cli.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <iostream>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+namespace chancy::cli {
+namespace {
+
+constexpr std::size_t batch_size = 1000;
+
+class line_reader {
+public:
+    explicit line_reader(const std::string& file) : m_name(file), m_fd(file == "-" ? STDIN_FILENO : ::open(file.c_str(), O_RDONLY | O_CLOEXEC)) {
+        if (m_fd < 0) fail();
+    }
+    ~line_reader() {
+        if (m_fd != STDIN_FILENO) ::close(m_fd);
+    }
+    line_reader(const line_reader&) = delete;
+    line_reader& operator=(const line_reader&) = delete;
+
+    bool next(std::string& line) {  // false: the end
+        std::size_t end;
+        while ((end = m_buffer.find('\n', m_at)) == std::string::npos && !m_end) fill();
+        if (end == std::string::npos) end = m_buffer.size();
+        if (m_end && m_at == m_buffer.size()) return false;
+        line = m_buffer.substr(m_at, end - m_at);
+        m_at = std::min(end + 1, m_buffer.size());
+        return true;
+    }
+    // The next line has yet to be written by somebody.
+    [[nodiscard]] bool waiting() const {
+        pollfd p{m_fd, POLLIN, 0};
+        return !m_end && m_buffer.find('\n', m_at) == std::string::npos && ::poll(&p, 1, 0) == 0;
+    }
+
+private:
+    void fill() {
+        m_buffer.erase(0, m_at);
+        m_at = 0;
+        char bytes[65536];
+        const ssize_t n = ::read(m_fd, bytes, sizeof bytes);
+        if (n > 0) m_buffer.append(bytes, static_cast<std::size_t>(n));
+        else if (n == 0) m_end = true;
+        else if (errno != EINTR) fail();
+    }
+    [[noreturn]] void fail() const { throw std::runtime_error("cannot read " + m_name + ": " + std::strerror(errno)); }
+
+    std::string m_name;
+    int m_fd;
+    std::string m_buffer;
+    std::size_t m_at = 0;
+    bool m_end = false;
+};
+
+// A line's keys are push's parameter names; what it does not name is as in the options.
+new_job read_job(const std::string& line, new_job job) {
+    const json object = json::parse(line, nullptr, false);
+    if (!object.is_object()) throw std::runtime_error("not a JSON object");
+    for (const auto& [key, value] : object.items()) {
+        const auto want = [&, &name = key](bool right, const char* what) {
+            if (!right) throw std::runtime_error(name + " must be " + what);
+        };
+        const auto text = [&, &given = value] {
+            want(given.is_string(), "a string");
+            return given.get<std::string>();
+        };
+        const auto number = [&, &given = value] {
+            want(given.is_number_integer() && given >= INT_MIN && given <= INT_MAX, "an integer");
+            return given.get<int>();
+        };
+        if (value.is_null()) continue;
+        if (key == "func") job.func = text();
+        else if (key == "kwargs") job.kwargs = value;
+        else if (key == "queue") job.queue = text();
+        else if (key == "priority") job.priority = number();
+        else if (key == "max_attempts") job.max_attempts = number();
+        else if (key == "scheduled_at") job.scheduled_at = read_time(text());
+        else if (key == "unique_key") job.unique_key = text();
+        else if (key == "limits") job.limits = value;
+        else if (key == "meta") job.meta = value;
+        else if (key == "on_conflict") job.on_conflict = text();
+        else throw std::runtime_error("there is no \"" + key + "\" in a job");
+    }
+    if (job.func.empty()) throw std::runtime_error("func is missing");
+    return job;
+}
+
+}  // namespace
+
+int push_stream(const context& with, const std::string& file, const new_job& defaults) {
+    line_reader in(file);
+    client db = with.connect();
+    const bool progress = !with.json && ::isatty(STDERR_FILENO) != 0;
+    std::size_t line_number = 0, first_line = 1, total = 0, duplicates = 0;
+    std::vector<new_job> batch;
+    const auto where = [&](const std::string& place) {  // of an error
+        return (progress && total > 0 ? "\n" : "") + file + ", " + place + ": ";
+    };
+    const auto before = [&] { return "; pushed before it: " + std::to_string(total); };
+    const auto send = [&] {
+        try {
+            for (const pushed& p : db.push_many(batch)) {
+                duplicates += !p.created.value_or(true);
+                if (with.json) print_json({{"id", p.id.to_string()}, {"created", p.created.value_or(true)}});
+            }
+        } catch (const error& e) {
+            throw error(where("lines " + std::to_string(first_line) + " to " + std::to_string(line_number)) + e.what() + before(),
+                        {.sqlstate = e.sqlstate(), .function = e.function(), .hint = e.hint(), .in_doubt = e.in_doubt()});
+        }
+        if (with.json) std::cout.flush();
+        total += batch.size();
+        batch.clear();
+        first_line = line_number + 1;
+        if (progress) std::cerr << '\r' << total << " jobs" << std::flush;
+    };
+    for (std::string line; in.next(line);) {
+        ++line_number;
+        if (line.find_first_not_of(" \t\r") != std::string::npos) {
+            try {
+                batch.push_back(read_job(line, defaults));
+            } catch (const std::exception& e) {
+                // What came before it is good, and is pushed as if this line were the end.
+                const std::string what = e.what();
+                --line_number;
+                if (!batch.empty()) send();
+                throw std::runtime_error(where("line " + std::to_string(line_number + 1)) + what + before());
+            }
+        }
+        if (!batch.empty() && (batch.size() == batch_size || in.waiting())) send();
+    }
+    if (!batch.empty()) send();
+    if (progress) std::cerr << "\r\033[K";
+    if (!with.json) std::cout << total << (total == 1 ? " job" : " jobs") << " pushed" << (duplicates > 0 ? ", " + std::to_string(duplicates) + " of them live already" : "") << '\n';
+    return ok;
+}
+
+}  // namespace chancy::cli
