@@ -39,7 +39,7 @@ export PATH=$PGBIN:$PATH
 
 # Every package that is needed, here and nowhere else: to build and test the extension, and for all the rest.
 server_packages="postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR g++ make"
-client_packages="libpq-dev cmake ninja-build pkg-config libgtest-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libssl-dev"
+client_packages="libpq-dev cmake ninja-build pkg-config libgtest-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libssl-dev spin"
 
 # install_packages NAME...: those that are missing.
 install_packages() {
