@@ -20,20 +20,13 @@ char *id_text(const pg_uuid_t &id) {
 }
 
 // Is somebody waiting for this job now?
-bool is_watched(Relation watches, const pg_uuid_t &id) {
-    bool found = false;
-    ScanKeyData key;
-    ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(&id));
-    Oid index = get_relname_relid("watches_pkey", schema());
-    SysScanDesc scan = systable_beginscan(watches, index, OidIsValid(index), SnapshotSelf, 1, &key);
-    HeapTuple row = systable_getnext(scan);
-    if (HeapTupleIsValid(row)) {
+bool is_watched(const pg_uuid_t &id) {
+    bool watched = false;
+    with_row("watches", F_UUID_EQ, UUIDPGetDatum(&id), [&](HeapTuple row, TupleDesc desc) {
         bool null;
-        Datum until = heap_getattr(row, 2, RelationGetDescr(watches), &null);
-        found = DatumGetTimestampTz(until) > GetCurrentTimestamp();
-    }
-    systable_endscan(scan);
-    return found;
+        watched = DatumGetTimestampTz(heap_getattr(row, 2, desc, &null)) > GetCurrentTimestamp();
+    });
+    return watched;
 }
 
 }  // namespace
@@ -71,17 +64,14 @@ bool anybody_watches() {
 }
 
 void tell_finished(const pg_uuid_t &id, state after) {
-    Relation watches = table_open(table_oid("watches"), AccessShareLock);
-    if (is_watched(watches, id)) {
-        StringInfoData json;
-        initStringInfo(&json);
-        appendStringInfoString(&json, "{\"t\": \"job.finished\"");
-        put_field(&json, "j", view(id_text(id)));
-        put_field(&json, "s", view(name(after)));
-        appendStringInfoChar(&json, '}');
-        buffer_event(json.data);
-    }
-    table_close(watches, AccessShareLock);
+    if (!is_watched(id)) return;
+    StringInfoData json;
+    initStringInfo(&json);
+    appendStringInfoString(&json, "{\"t\": \"job.finished\"");
+    put_field(&json, "j", view(id_text(id)));
+    put_field(&json, "s", view(name(after)));
+    appendStringInfoChar(&json, '}');
+    buffer_event(json.data);
 }
 
 void tell(std::span<change> changes) {

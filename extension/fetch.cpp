@@ -29,16 +29,9 @@ struct queue_row {
 
 // The queue as committed now, whatever the statement's snapshot; without locks.
 queue_row read_queue(bytes queue, TimestampTz now) {
-    constexpr int name = 1, state_column = 2, rate_limit = 9, rate_limit_window = 10, resume_at = 11;
+    constexpr int state_column = 2, rate_limit = 9, rate_limit_window = 10, resume_at = 11;
     queue_row row{};
-    Relation queues = table_open(table_oid("queues"), AccessShareLock);
-    ScanKeyData key;
-    ScanKeyEntryInitialize(&key, 0, name, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, text_datum(queue));
-    Oid index = get_relname_relid("queues_pkey", schema());
-    SysScanDesc scan = systable_beginscan(queues, index, OidIsValid(index), SnapshotSelf, 1, &key);
-    HeapTuple found = systable_getnext(scan);
-    if (HeapTupleIsValid(found)) {
-        TupleDesc desc = RelationGetDescr(queues);
+    with_row("queues", F_TEXTEQ, text_datum(queue), [&](HeapTuple found, TupleDesc desc) {
         bool null, no_time, no_limit, no_window;
         bool active = view(heap_getattr(found, state_column, desc, &null)) == view("active");
         TimestampTz resume = DatumGetTimestampTz(heap_getattr(found, resume_at, desc, &no_time));
@@ -49,9 +42,7 @@ queue_row read_queue(bytes queue, TimestampTz now) {
             row.limit = limit;
             row.window = window;
         }
-    }
-    systable_endscan(scan);
-    table_close(queues, AccessShareLock);
+    });
     return row;
 }
 

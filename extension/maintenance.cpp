@@ -66,25 +66,15 @@ struct task_settings {
 };
 
 task_settings read_settings(const char *task, task_settings defaults) {
-    constexpr int name = 1, every = 2, enabled = 3, settings = 4;
-    Relation tasks = table_open(table_oid("tasks"), AccessShareLock);
-    ScanKeyData key;
-    ScanKeyEntryInitialize(&key, 0, name, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, text_datum(view(task)));
-    Oid index = get_relname_relid("tasks_pkey", schema());
-    SysScanDesc scan = systable_beginscan(tasks, index, OidIsValid(index), SnapshotSelf, 1, &key);
-    HeapTuple row = systable_getnext(scan);
-    if (HeapTupleIsValid(row)) {
+    constexpr int every = 2, enabled = 3, settings = 4;
+    with_row("tasks", F_TEXTEQ, text_datum(view(task)), [&](HeapTuple row, TupleDesc desc) {
         bool null;
-        Datum value = heap_getattr(row, every, RelationGetDescr(tasks), &null);
-        if (!null) {
-            defaults.every = microseconds(DatumGetIntervalP(value));
-        }
-        value = heap_getattr(row, enabled, RelationGetDescr(tasks), &null);
+        Datum value = heap_getattr(row, every, desc, &null);
+        if (!null) defaults.every = microseconds(DatumGetIntervalP(value));
+        value = heap_getattr(row, enabled, desc, &null);
         if (!null) defaults.enabled = DatumGetBool(value);
-        defaults.settings = DatumGetJsonbPCopy(heap_getattr(row, settings, RelationGetDescr(tasks), &null));
-    }
-    systable_endscan(scan);
-    table_close(tasks, AccessShareLock);
+        defaults.settings = DatumGetJsonbPCopy(heap_getattr(row, settings, desc, &null));
+    });
     return defaults;
 }
 

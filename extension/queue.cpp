@@ -60,14 +60,9 @@ void check_declaration(FunctionCallInfo fcinfo) {
 
 // The queue's row as committed now, whatever the statement's snapshot; 0 when there is none.
 Datum find_queue(bytes queue) {
-    Relation queues = table_open(table_oid("queues"), AccessShareLock);
-    ScanKeyData key;
-    ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, text_datum(queue));
-    SysScanDesc scan = systable_beginscan(queues, get_relname_relid("queues_pkey", schema()), true, SnapshotSelf, 1, &key);
-    HeapTuple found = systable_getnext(scan);
-    Datum row = HeapTupleIsValid(found) ? heap_copy_tuple_as_datum(found, RelationGetDescr(queues)) : 0;
-    systable_endscan(scan);
-    table_close(queues, AccessShareLock);
+    Datum row = 0;
+    with_row("queues", F_TEXTEQ, text_datum(queue),
+             [&](HeapTuple found, TupleDesc desc) { row = heap_copy_tuple_as_datum(found, desc); });
     return row;
 }
 

@@ -19,21 +19,13 @@ namespace {
 enum class presence : uint8 { alive, expired, unknown };
 
 presence find_worker(bytes worker, TimestampTz now) {
-    constexpr int worker_id = 1, expires_at = 5;
-    Relation workers = table_open(table_oid("workers"), AccessShareLock);
-    ScanKeyData key;
-    ScanKeyEntryInitialize(&key, 0, worker_id, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, text_datum(worker));
-    Oid index = get_relname_relid("workers_pkey", schema());
-    SysScanDesc scan = systable_beginscan(workers, index, OidIsValid(index), SnapshotSelf, 1, &key);
-    HeapTuple row = systable_getnext(scan);
+    constexpr int expires_at = 5;
     presence found = presence::unknown;
-    if (HeapTupleIsValid(row)) {
+    with_row("workers", F_TEXTEQ, text_datum(worker), [&](HeapTuple row, TupleDesc desc) {
         bool null;
-        TimestampTz expires = DatumGetTimestampTz(heap_getattr(row, expires_at, RelationGetDescr(workers), &null));
+        TimestampTz expires = DatumGetTimestampTz(heap_getattr(row, expires_at, desc, &null));
         found = expires > now ? presence::alive : presence::expired;
-    }
-    systable_endscan(scan);
-    table_close(workers, AccessShareLock);
+    });
     return found;
 }
 

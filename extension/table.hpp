@@ -57,6 +57,23 @@ lookup begin_lookup(table &t, const char *index, Oid equality, Oid collation, Sn
 void seek(lookup &l, Datum value);
 inline void end_lookup(lookup &l) { index_endscan(l.scan); }
 
+// Reads one row by its primary key of one column, as committed now or by us, without a lock: calls body(row, desc)
+// and returns true when there is one.
+template <jumpable Body>
+bool with_row(const char *name, Oid equality, Datum key, Body body) {
+    Relation rel = table_open(table_oid(name), AccessShareLock);
+    ScanKeyData equal;
+    ScanKeyEntryInitialize(&equal, 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, equality, key);
+    Oid index = get_relname_relid(psprintf("%s_pkey", name), schema());
+    SysScanDesc scan = systable_beginscan(rel, index, OidIsValid(index), SnapshotSelf, 1, &equal);
+    HeapTuple row = systable_getnext(scan);
+    bool found = HeapTupleIsValid(row);
+    if (found) body(row, RelationGetDescr(rel));
+    systable_endscan(scan);
+    table_close(rel, AccessShareLock);
+    return found;
+}
+
 // Copies the slot's columns into t.next, to be changed there.
 void copy_row(table &t, TupleTableSlot *from);
 
