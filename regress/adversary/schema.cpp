@@ -47,8 +47,7 @@ CREATE PROCEDURE adv.steps(tx bigint, keys text[], queue text) LANGUAGE plpgsql 
 BEGIN
     FOR i IN 1 .. cardinality(keys) LOOP
         INSERT INTO adv.pushed (tx, id, key, queue, reserved)
-        VALUES (steps.tx, chancy.push('adv.step', queue => steps.queue, unique_key => keys[i]), keys[i], steps.queue,
-                current_setting('chancy.push_mode') = 'at_commit');
+        VALUES (steps.tx, chancy.push('adv.step', queue => steps.queue, unique_key => keys[i]), keys[i], steps.queue, true);
         COMMIT;
     END LOOP;
 END $$;
