@@ -76,10 +76,11 @@ install_extension() {
     as_root make -s -C "$ROOT" PG_CONFIG="$PGBIN/pg_config" install >/dev/null
 }
 
+# build_client [TARGET...]: all by default.
 build_client() {
     say "building client and tests"
     cmake -S "$ROOT" -B "$BUILD" -G Ninja -DPG_MAJOR="$PG_MAJOR" >/dev/null
-    cmake --build "$BUILD"
+    cmake --build "$BUILD" ${1:+--target "$@"}
 }
 
 # ---- an embedded server --------------------------------------------------------------------------------------
