@@ -46,7 +46,9 @@ bool worker::call_at_once(const std::string& sql, permits more, answer* a) {
     if (m_buffers || m_world.get().run != mode::contract) return call(sql, more, a);
     if (!call("SET chancy.push_mode = immediate", {})) return false;
     bool done = call(sql, more, a);
-    if (m_connection && !m_world.failed()) call("RESET chancy.push_mode", {});
+    // It may be cancelled, as any statement here, and must not stay undone.
+    for (int tries = 0; tries < 10 && m_connection && !m_world.failed(); tries++)
+        if (call("RESET chancy.push_mode", {})) break;
     return done;
 }
 
