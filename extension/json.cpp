@@ -95,12 +95,16 @@ void check_object(Jsonb *value, place where) {
     if (!JB_ROOT_IS_OBJECT(value)) refuse(where, "must be an object", "Give a JSON object, such as {}.");
 }
 
-double json_number(JsonbContainer *object, const char *name, double fallback) {
+JsonbValue *json_field(JsonbContainer *object, const char *name) {
     JsonbValue key;
     key.type = jbvString;
     key.val.string.val = const_cast<char *>(name);
     key.val.string.len = strlen(name);
-    JsonbValue *found = findJsonbValueFromContainer(object, JB_FOBJECT, &key);
+    return findJsonbValueFromContainer(object, JB_FOBJECT, &key);
+}
+
+double json_number(JsonbContainer *object, const char *name, double fallback) {
+    JsonbValue *found = json_field(object, name);
     if (found == nullptr || found->type != jbvNumeric) return fallback;
     return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(found->val.numeric)));
 }

@@ -54,6 +54,9 @@ Jsonb *json_object(JsonbValue *value, place where);
 Jsonb *json_array(JsonbValue *value, place where);
 Jsonb *json_any(JsonbValue *value);
 
+// The field of an object; null when it is absent.
+JsonbValue *json_field(JsonbContainer *object, const char *name);
+
 // The field of an object as a double; fallback when it is absent or not a number.
 double json_number(JsonbContainer *object, const char *name, double fallback);
 

@@ -1,15 +1,12 @@
 // maintenance: what has to be done from time to time.
 //
 // There is no leader: whoever calls maintain() claims each due task by locking its row in task_runs, without
-// waiting, so two calls at once share the work and a task runs at most once per interval.
+// waiting, so two calls at once share the work and a task runs at most once per interval. Whether a task is due is
+// looked up without a lock first: a call that finds nothing to do writes nothing.
 #include "maintenance.hpp"
 
 #include "buffer.hpp"
-#include "event.hpp"
-#include "pruner.hpp"
-#include "recovery.hpp"
 #include "rows.hpp"
-#include "worker.hpp"
 
 extern "C" {
 #include "utils/json.h"
@@ -19,7 +16,41 @@ namespace chancy {
 
 namespace {
 
-enum run_column : int { run_name = 1, run_last };
+enum run_column : int { run_name = 1, run_last, run_again, run_did, run_error, run_failed, run_memory };
+
+// What is known of a task's runs; times are 0 when there is none.
+struct run_row {
+    TimestampTz last, again, failed;
+    const char *did, *error;
+    bytes memory;
+};
+
+template <typename Column>
+run_row read_run(Column column) {
+    auto time = [&](int n) {
+        bool null;
+        Datum value = column(n, &null);
+        return null ? 0 : DatumGetTimestampTz(value);
+    };
+    run_row r{time(run_last), time(run_again), time(run_failed), nullptr, nullptr, {nullptr, 0}};
+    bool null;
+    Datum value = column(run_did, &null);
+    if (!null) r.did = JsonbToCString(nullptr, &DatumGetJsonbP(value)->root, -1);
+    value = column(run_error, &null);
+    if (!null) r.error = text_to_cstring(DatumGetTextPP(value));
+    value = column(run_memory, &null);
+    if (!null) r.memory = view(PG_DETOAST_DATUM_COPY(value));
+    return r;
+}
+
+// As committed now, without a lock.
+run_row look_at_run(const char *name) {
+    run_row r{};
+    with_row("task_runs", F_TEXTEQ, text_datum(view(name)), [&](HeapTuple row, TupleDesc desc) {
+        r = read_run([=](int n, bool *null) { return heap_getattr(row, n, desc, null); });
+    });
+    return r;
+}
 
 // The row of the name, locked by us in runs.held; made when there is none, with last_run as given. False
 // when somebody else holds it or is making it.
@@ -45,54 +76,31 @@ bool claim_run(table &runs, const char *name, TimestampTz initial) {
     return lock_row(runs, &tid, LockTupleNoKeyExclusive, LockWaitSkip) == TM_Ok;
 }
 
-TimestampTz last_run(table &runs) {
+run_row claimed_run(table &runs) {
     slot_getallattrs(runs.held);
-    return DatumGetTimestampTz(runs.held->tts_values[run_last - 1]);
-}
-
-void note_run(table &runs, TimestampTz now) {
-    copy_row(runs, runs.held);
-    set(runs, run_last, TimestampTzGetDatum(now));
-    ItemPointerData tid = runs.held->tts_tid;
-    if (update(runs, &tid, true) != TM_Ok) elog(ERROR, "a locked row of chancy.task_runs changed");
-    CommandCounterIncrement();
-}
-
-// What the user set for a task, over its default.
-struct task_settings {
-    bool enabled;
-    int64 every;  // microseconds
-    Jsonb *settings;
-};
-
-task_settings read_settings(const char *task, task_settings defaults) {
-    constexpr int every = 2, enabled = 3, settings = 4;
-    with_row("tasks", F_TEXTEQ, text_datum(view(task)), [&](HeapTuple row, TupleDesc desc) {
-        bool null;
-        Datum value = heap_getattr(row, every, desc, &null);
-        if (!null) defaults.every = microseconds(DatumGetIntervalP(value));
-        value = heap_getattr(row, enabled, desc, &null);
-        if (!null) defaults.enabled = DatumGetBool(value);
-        defaults.settings = DatumGetJsonbPCopy(heap_getattr(row, settings, desc, &null));
+    return read_run([&](int n, bool *null) {
+        *null = runs.held->tts_isnull[n - 1];
+        return runs.held->tts_values[n - 1];
     });
-    return defaults;
 }
 
-double setting_of(const task_settings &s, const char *name, double fallback) {
-    bool given = s.settings != nullptr && JB_ROOT_IS_OBJECT(s.settings);
-    return std::clamp(given ? json_number(&s.settings->root, name, fallback) : fallback, 0.0, 1e9);
+TimestampTz due_at(const task &t, const task_settings &s, const run_row &r, TimestampTz now) {
+    if (!s.enabled) return DT_NOEND;
+    TimestampTz at = r.again != 0 ? r.again : r.last + s.every;
+    if (r.last > now) at = now;  // the clock was set back
+    return t.from == nullptr ? at : std::max(at, t.from(s));
 }
 
 // Runs a task so that its failure is told and the others go on.
-const char *run_apart(const char *(*run)(const task_settings &), const task_settings &s) {
+ran run_apart(const task &t, const task_settings &s, task_result *result) {
     MemoryContext context = CurrentMemoryContext;
     ResourceOwner resources = CurrentResourceOwner;
-    const char *volatile did = nullptr;
+    const char *volatile error_text = nullptr;
     BeginInternalSubTransaction(nullptr);
     MemoryContextSwitchTo(context);
     PG_TRY();
     {
-        did = run(s);
+        *result = t.run(s);
         ReleaseCurrentSubTransaction();
     }
     PG_CATCH();
@@ -109,81 +117,80 @@ const char *run_apart(const char *(*run)(const task_settings &), const task_sett
             category == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR))
             PG_RE_THROW();
         FlushErrorState();
-        StringInfoData json;
-        initStringInfo(&json);
-        appendStringInfoString(&json, "{\"error\": ");
-        escape_json(&json, error->message);
-        appendStringInfoChar(&json, '}');
-        did = json.data;
+        error_text = error->message;
     }
     PG_END_TRY();
     MemoryContextSwitchTo(context);
     CurrentResourceOwner = resources;
-    return did;
+    if (error_text == nullptr) return {true, result->did, nullptr, false};
+    StringInfoData json;
+    initStringInfo(&json);
+    appendStringInfoString(&json, "{\"error\": ");
+    escape_json(&json, error_text);
+    appendStringInfoChar(&json, '}');
+    *result = {json.data, 0, {nullptr, 0}};
+    return {true, json.data, error_text, false};
 }
 
-// Each task returns what it did as JSON text, or null when it did nothing.
-const char *run_recovery(const task_settings &s) {
-    int32 most = static_cast<int32>(setting_of(s, "max_recoveries", 3));
-    int64 grace = static_cast<int64>(setting_of(s, "grace", 90) * USECS_PER_SEC);
-    recovery done = with_jobs([=](table &jobs) { return recover(jobs, most, grace, max_batch); });
-    return psprintf("{\"recovered\": %d, \"failed\": %d}", done.recovered, done.failed);
-}
-
-const char *run_pruner(const task_settings &s) {
-    JsonbValue key;
-    key.type = jbvString;
-    key.val.string.val = const_cast<char *>("rule");
-    key.val.string.len = 4;
-    JsonbValue *rule = s.settings == nullptr ? nullptr : findJsonbValueFromContainer(&s.settings->root, JB_FOBJECT, &key);
-    if (rule == nullptr) return "{\"deleted\": 0}";
-    return psprintf("{\"deleted\": %d}", prune(JsonbValueToJsonb(rule), static_cast<int32>(setting_of(s, "up_to", 10000))));
-}
-
-// Workers that expired a day ago: recovery has long seen to their jobs.
-const char *run_workers(const task_settings &s) {
-    TimestampTz before = GetCurrentTimestamp() - static_cast<int64>(setting_of(s, "keep", SECS_PER_DAY) * USECS_PER_SEC);
-    int deleted = 0;
-    Relation workers = table_open(table_oid("workers"), RowExclusiveLock);
-    TableScanDesc scan = table_beginscan(workers, SnapshotSelf, 0, nullptr);
-    TupleTableSlot *slot = table_slot_create(workers, nullptr);
-    while (table_scan_getnextslot(scan, ForwardScanDirection, slot)) {
-        bool null;
-        CHECK_FOR_INTERRUPTS();
-        if (DatumGetTimestampTz(slot_getattr(slot, 5, &null)) >= before) continue;
-        TM_FailureData failure;
-        ItemPointerData tid = slot->tts_tid;
-        deleted += table_tuple_delete(workers, &tid, GetCurrentCommandId(true), SnapshotSelf, InvalidSnapshot, false, &failure,
-                                      false) == TM_Ok;
+void note_run(table &runs, TimestampTz now, const ran &run, const task_result &result) {
+    copy_row(runs, runs.held);
+    set(runs, run_last, TimestampTzGetDatum(now));
+    set_null(runs, run_again);
+    if (result.again > 0) set(runs, run_again, TimestampTzGetDatum(now + result.again));
+    set(runs, run_did, DirectFunctionCall1(jsonb_in, CStringGetDatum(result.did)));
+    if (run.error != nullptr) {
+        set(runs, run_error, text_datum(view(run.error)));
+        set(runs, run_failed, TimestampTzGetDatum(now));
     }
-    ExecDropSingleTupleTableSlot(slot);
-    table_endscan(scan);
-    table_close(workers, NoLock);
-    return psprintf("{\"deleted\": %d}", deleted);
+    set_null(runs, run_memory);
+    if (result.memory.data != nullptr) set(runs, run_memory, text_datum(result.memory));  // a bytea is laid out as a text
+    ItemPointerData tid = runs.held->tts_tid;
+    if (update(runs, &tid, true) != TM_Ok) elog(ERROR, "a locked row of chancy.task_runs changed");
+    CommandCounterIncrement();
 }
 
-struct task {
-    const char *name;
-    task_settings defaults;
-    const char *(*run)(const task_settings &);
-};
+}  // namespace
 
-constexpr task all_tasks[] = {
-    {"recovery", {true, 10 * USECS_PER_SEC, nullptr}, run_recovery},
-    {"pruner", {true, 60 * USECS_PER_SEC, nullptr}, run_pruner},
-    {"workers", {true, 60 * USECS_PER_SEC, nullptr}, run_workers},
-};
+ran run_if_due(table &runs, const task &t) {
+    TimestampTz now = GetCurrentTimestamp();
+    task_settings s = read_settings(t);
+    if (due_at(t, s, look_at_run(t.name), now) > now) return {};
+    if (!claim_run(runs, t.name, 0)) return {};
+    run_row before = claimed_run(runs);
+    if (due_at(t, s, before, now) > now) return {};
+    note_locks();
+    s.memory = before.memory;
+    task_result result{};
+    ran run = run_apart(t, s, &result);
+    bool failed_before = before.failed != 0 && before.failed == before.last;
+    run.news = run.error != nullptr && !(failed_before && strcmp(before.error, run.error) == 0);
+    note_run(runs, now, run, result);
+    return run;
+}
+
+TimestampTz next_due() {
+    TimestampTz now = GetCurrentTimestamp(), next = DT_NOEND;
+    for (const task *t : tasks()) next = std::min(next, due_at(*t, read_settings(*t), look_at_run(t->name), now));
+    return next;
+}
+
+TimestampTz up_since() {
+    return with_runs([](table &runs) {
+        TimestampTz now = GetCurrentTimestamp();
+        // Somebody else is noting it just now: then it is not long.
+        return claim_run(runs, "up", now) ? claimed_run(runs).last : now;
+    });
+}
+
+namespace {
 
 void maintain(const rows &out) {
     require(role_kind::worker);
-    with_table("task_runs", true, [&](table &runs) {
-        TimestampTz now = GetCurrentTimestamp();
-        for (const task &t : all_tasks) {
-            task_settings s = read_settings(t.name, t.defaults);
-            if (!s.enabled || !claim_run(runs, t.name, 0) || now - last_run(runs) < s.every) continue;
-            note_run(runs, now);
-            const char *did = run_apart(t.run, s);
-            Datum values[] = {text_datum(view(t.name)), DirectFunctionCall1(jsonb_in, CStringGetDatum(did))};
+    with_runs([&](table &runs) {
+        for (const task *t : tasks()) {
+            ran run = run_if_due(runs, *t);
+            if (!run.any) continue;
+            Datum values[] = {text_datum(view(t->name)), DirectFunctionCall1(jsonb_in, CStringGetDatum(run.did))};
             bool nulls[] = {false, false};
             out.put(values, nulls);
         }
@@ -191,15 +198,32 @@ void maintain(const rows &out) {
     CommandCounterIncrement();
 }
 
-}  // namespace
-
-TimestampTz up_since() {
-    return with_table("task_runs", true, [](table &runs) {
-        TimestampTz now = GetCurrentTimestamp();
-        // Somebody else is noting it just now: then it is not long.
-        return claim_run(runs, "up", now) ? last_run(runs) : now;
-    });
+void list_tasks(const rows &out) {
+    require(role_kind::admin);
+    TimestampTz now = GetCurrentTimestamp();
+    for (const task *t : tasks()) {
+        task_settings s = read_settings(*t);
+        run_row r = look_at_run(t->name);
+        TimestampTz due = due_at(*t, s, r, now);
+        Datum every = DirectFunctionCall7(make_interval, 0, 0, 0, 0, 0, 0, Float8GetDatum(static_cast<double>(s.every) / USECS_PER_SEC));
+        auto json = [](const char *text) { return DirectFunctionCall1(jsonb_in, CStringGetDatum(text)); };
+        Datum values[] = {text_datum(view(t->name)),
+                          BoolGetDatum(s.enabled),
+                          every,
+                          s.given == nullptr ? json("{}") : JsonbPGetDatum(s.given),
+                          TimestampTzGetDatum(r.last),
+                          TimestampTzGetDatum(due),
+                          r.did == nullptr ? 0 : json(r.did),
+                          r.error == nullptr ? 0 : text_datum(view(r.error)),
+                          TimestampTzGetDatum(r.failed)};
+        bool nulls[] = {false, false, false, false, r.last == 0, TIMESTAMP_IS_NOEND(due), r.did == nullptr, r.error == nullptr, r.failed == 0};
+        // Never run: due now.
+        if (r.last == 0 && due < now) values[5] = TimestampTzGetDatum(now);
+        out.put(values, nulls);
+    }
 }
+
+}  // namespace
 
 }  // namespace chancy
 
@@ -210,6 +234,21 @@ CHANCY_FUNCTION(chancy_maintain) {
     PreventCommandIfReadOnly("chancy.maintain()");
     rows out = begin_rows(fcinfo);
     with_memory("chancy maintain", [=] { maintain(out); });
+    return 0;
+}
+
+CHANCY_FUNCTION(chancy_next_maintenance) {
+    using namespace chancy;
+    require(role_kind::worker);
+    TimestampTz due = with_memory("chancy next_maintenance", [] { return next_due(); });
+    if (TIMESTAMP_IS_NOEND(due)) PG_RETURN_NULL();
+    PG_RETURN_TIMESTAMPTZ(std::max(due, GetCurrentTimestamp()));
+}
+
+CHANCY_FUNCTION(chancy_list_tasks) {
+    using namespace chancy;
+    rows out = begin_rows(fcinfo);
+    with_memory("chancy list_tasks", [=] { list_tasks(out); });
     return 0;
 }
 }

@@ -7,6 +7,7 @@
 
 #include "buffer.hpp"
 #include "purge.hpp"
+#include "task.hpp"
 
 namespace chancy {
 
@@ -180,6 +181,31 @@ int prune(Jsonb *given, int32 up_to) {
     CommandCounterIncrement();
     return deleted;
 }
+
+namespace {
+
+task_result run_pruner(const task_settings &s) {
+    JsonbValue *given = s.find("rule");
+    if (given == nullptr) return {"{\"deleted\": 0}", 0, {nullptr, 0}};
+    int32 up_to = s.whole("up_to", 10000);
+    int deleted = prune(JsonbValueToJsonb(given), up_to);
+    return {psprintf("{\"deleted\": %d}", deleted), deleted == up_to ? USECS_PER_SEC : 0, {nullptr, 0}};
+}
+
+void check_rule(JsonbValue *value, place where) {
+    if (value->type != jbvBinary) refuse(where, "must be an object", hint);
+    read_rule(value->val.binary.data, where.field);
+}
+
+constexpr task_setting known[] = {
+    {"rule", task_setting::custom, 0, 0, check_rule},
+    {"up_to", task_setting::whole, 1, 1e6, nullptr},
+};
+
+}  // namespace
+
+extern const task pruner_task;
+constinit const task pruner_task{"pruner", 60 * USECS_PER_SEC, known, run_pruner, nullptr};
 
 }  // namespace chancy
 

@@ -86,6 +86,25 @@ recovery recover(table &jobs, int32 max_recoveries, int64 grace, int32 up_to) {
 
 namespace {
 
+task_result run_recovery(const task_settings &s) {
+    int32 most = s.whole("max_recoveries", 3);
+    int64 grace = s.span("grace", 90 * USECS_PER_SEC);
+    recovery done = with_jobs([=](table &jobs) { return recover(jobs, most, grace, max_batch); });
+    return {psprintf("{\"recovered\": %d, \"failed\": %d}", done.recovered, done.failed), 0, {nullptr, 0}};
+}
+
+constexpr task_setting known[] = {
+    {"max_recoveries", task_setting::whole, 0, PG_INT32_MAX, nullptr},
+    {"grace", task_setting::span, 1, SECS_PER_DAY, nullptr},
+};
+
+}  // namespace
+
+extern const task recovery_task;
+constinit const task recovery_task{"recovery", 10 * USECS_PER_SEC, known, run_recovery, nullptr};
+
+namespace {
+
 recovery recover_jobs(FunctionCallInfo fcinfo) {
     place here{nullptr, 0, nullptr};
     check_given(fcinfo, 0, "max_recoveries");

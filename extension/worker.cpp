@@ -4,7 +4,9 @@
 
 #include "buffer.hpp"
 #include "event.hpp"
+#include "purge.hpp"
 #include "statement.hpp"
+#include "task.hpp"
 
 namespace chancy {
 
@@ -88,7 +90,32 @@ bool retire_worker(FunctionCallInfo fcinfo) {
     return gone;
 }
 
+// Workers that expired long ago: recovery has seen to their jobs.
+task_result run_workers(const task_settings &s) {
+    TimestampTz before = GetCurrentTimestamp() - s.span("keep", USECS_PER_DAY);
+    int deleted = 0;
+    Relation workers = table_open(table_oid("workers"), RowExclusiveLock);
+    TableScanDesc scan = table_beginscan(workers, SnapshotSelf, 0, nullptr);
+    TupleTableSlot *slot = table_slot_create(workers, nullptr);
+    while (table_scan_getnextslot(scan, ForwardScanDirection, slot)) {
+        bool null;
+        CHECK_FOR_INTERRUPTS();
+        if (DatumGetTimestampTz(slot_getattr(slot, 5, &null)) >= before) continue;
+        ItemPointerData tid = slot->tts_tid;
+        deleted += delete_row(workers, &tid, false) == TM_Ok;
+    }
+    ExecDropSingleTupleTableSlot(slot);
+    table_endscan(scan);
+    table_close(workers, NoLock);
+    return {psprintf("{\"deleted\": %d}", deleted), 0, {nullptr, 0}};
+}
+
+constexpr task_setting known[] = {{"keep", task_setting::span, 60, 1e9, nullptr}};
+
 }  // namespace
+
+extern const task workers_task;
+constinit const task workers_task{"workers", 60 * USECS_PER_SEC, known, run_workers, nullptr};
 
 }  // namespace chancy
 

@@ -1,6 +1,11 @@
 -- recovery, pruner, maintain(): what no worker does by itself.
 SET client_min_messages = warning;
 SELECT FROM chancy.declare_queue('default');
+-- The tasks of these capabilities; others have tests of their own.
+CREATE FUNCTION maintain(OUT task text, OUT did jsonb) RETURNS SETOF record LANGUAGE sql AS $$
+    SELECT * FROM chancy.maintain() m WHERE m.task IN ('recovery', 'pruner', 'workers')
+$$;
+CREATE VIEW tasks AS SELECT * FROM chancy.list_tasks() WHERE name IN ('recovery', 'pruner', 'workers');
 CREATE VIEW show AS SELECT unique_key, state, attempts, recoveries, taken_by, jsonb_array_length(errors) AS errors
     FROM chancy.jobs ORDER BY unique_key;
 SELECT count(*) FROM chancy.push_many((SELECT jsonb_agg(jsonb_build_object('func', 'f', 'unique_key', 'k' || n) ORDER BY n) FROM generate_series(1, 4) n));
@@ -50,13 +55,13 @@ SELECT * FROM chancy.recover_jobs(up_to => 0);
 
 -- maintain(): each task once per interval.
 TRUNCATE chancy.task_runs;
-SELECT * FROM chancy.maintain();
-SELECT * FROM chancy.maintain();
+SELECT * FROM maintain();
+SELECT * FROM maintain();
 UPDATE chancy.task_runs SET last_run = now() - interval '30 s';
-SELECT * FROM chancy.maintain();
+SELECT * FROM maintain();
 INSERT INTO chancy.tasks (name, every, enabled) VALUES ('recovery', '1 day', NULL), ('workers', NULL, false);
 UPDATE chancy.task_runs SET last_run = now() - interval '1 hour';
-SELECT * FROM chancy.maintain();
+SELECT * FROM maintain();
 
 -- The pruner: rules combine; live jobs are never touched.
 TRUNCATE chancy.jobs;
@@ -72,7 +77,7 @@ SELECT chancy.prune_jobs('{"keep": 1}');
 SELECT unique_key, queue, state FROM chancy.jobs ORDER BY id;
 INSERT INTO chancy.tasks (name, settings) VALUES ('pruner', '{"rule": {"keep": 0}}');
 UPDATE chancy.task_runs SET last_run = now() - interval '1 hour' WHERE name = 'pruner';
-SELECT * FROM chancy.maintain();
+SELECT * FROM maintain();
 SELECT unique_key, state FROM chancy.jobs;
 -- Refused rules.
 SELECT chancy.prune_jobs('[]');
@@ -86,3 +91,47 @@ SELECT chancy.prune_jobs('{"or": [{"keep": 1}, {"keep": -1}]}');
 SELECT chancy.prune_jobs('{"not": "x"}');
 SELECT chancy.prune_jobs('{"when": "x"}');
 SELECT chancy.prune_jobs('{"keep": 1}', 0);
+
+-- Tasks: what can be set, and what is refused, by set_task and in the table.
+DELETE FROM chancy.tasks;
+TRUNCATE chancy.task_runs;
+SELECT name, enabled, every, settings, last_run, next_due <= clock_timestamp() AS due, did, error, failed_at FROM tasks;
+SELECT chancy.next_maintenance() <= clock_timestamp() AS due;
+SELECT chancy.set_task('recovery', every => '1 min', settings => '{"grace": "2 minutes"}');
+SELECT chancy.set_task('recovery', settings => '{"max_recoveries": 5, "grace": null}');
+SELECT chancy.set_task('workers', enabled => false);
+SELECT count(*) FROM maintain();
+SELECT name, enabled, every, settings, next_due - last_run AS in, did FROM tasks;
+SELECT chancy.next_maintenance() = min(next_due) AS next FROM chancy.list_tasks();
+SELECT count(chancy.set_task(name, enabled => false)) > 2 AS set FROM chancy.list_tasks();
+SELECT chancy.next_maintenance();
+SELECT chancy.reset_task('recovery'), chancy.reset_task('recovery');
+SELECT name, every, settings FROM tasks WHERE name = 'recovery';
+\set VERBOSITY terse
+SELECT chancy.set_task('tidy');
+SELECT chancy.reset_task('tidy');
+INSERT INTO chancy.tasks (name) VALUES ('tidy');
+\set VERBOSITY default
+SELECT chancy.set_task(NULL);
+SELECT chancy.set_task('pruner', every => '0.5 s');
+SELECT chancy.set_task('pruner', settings => '[]');
+SELECT chancy.set_task('pruner', settings => '{"rules": {}}');
+SELECT chancy.set_task('pruner', settings => '{"up_to": 0}');
+SELECT chancy.set_task('pruner', settings => '{"rule": {"state": "running"}}');
+SELECT chancy.set_task('recovery', settings => '{"grace": "0 s"}');
+SELECT chancy.set_task('recovery', settings => '{"grace": true}');
+UPDATE chancy.tasks SET settings = '{"a": 1}' WHERE name = 'workers';
+
+-- A task that fails tells its error, once in the status too, and does not stop the others.
+DELETE FROM chancy.tasks;
+TRUNCATE chancy.task_runs;
+ALTER INDEX chancy.jobs_running RENAME TO away;
+SELECT * FROM maintain();
+ALTER INDEX chancy.away RENAME TO jobs_running;
+SELECT name, error, failed_at = last_run AS failed FROM tasks;
+UPDATE chancy.task_runs SET last_run = now() - interval '30 s' WHERE name = 'recovery';
+SELECT * FROM maintain();
+SELECT name, error, failed_at = last_run AS failed FROM tasks;
+-- A clock that was set back does not stop maintenance.
+UPDATE chancy.task_runs SET last_run = now() + interval '1 day' WHERE name = 'recovery';
+SELECT task FROM maintain();
