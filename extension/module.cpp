@@ -1,6 +1,7 @@
 // The shared object itself: magic block and start-up.
 #include "buffer.hpp"
 #include "setting.hpp"
+#include "version.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -9,5 +10,6 @@ PGDLLEXPORT void _PG_init(void);
 void _PG_init(void) {
     chancy::define_settings();
     chancy::start_buffer();
+    chancy::start_version();
 }
 }

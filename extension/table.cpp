@@ -1,6 +1,7 @@
 #include "table.hpp"
 
 #include "compat.hpp"
+#include "version.hpp"
 
 namespace chancy {
 
@@ -91,6 +92,7 @@ void prepare_row(table &t) {
 }  // namespace
 
 table open(const char *name, bool primary_key) {
+    check_version();
     table t{};
     t.rel = table_open(table_oid(name), RowExclusiveLock);
     check_honourable(t.rel);
@@ -232,6 +234,37 @@ TM_Result lock_row(table &t, ItemPointer tid, LockTupleMode mode, LockWaitPolicy
     ItemPointerData copy = *tid;  // the call writes the newest version's place into it
     return table_tuple_lock(t.rel, &copy, SnapshotSelf, t.held, GetCurrentCommandId(true), mode, policy,
                             TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+}
+
+found_row find_for_write(table &t, const char *index, Oid equality, Datum key) {
+    SnapshotData dirty;
+    InitDirtySnapshot(dirty);
+    lookup by_key = begin_lookup(t, index, equality, C_COLLATION_OID, &dirty);
+    seek(by_key, key);
+    found_row row{};
+    row.exists = index_getnext_slot(by_key.scan, ForwardScanDirection, t.found);
+    if (row.exists) {
+        row.tid = t.found->tts_tid;
+        row.inserter = dirty.xmin;
+        row.token = dirty.speculativeToken;
+    }
+    end_lookup(by_key);
+    return row;
+}
+
+bool lock_for_write(table &t, const char *index, Oid equality, Datum key) {
+    for (;;) {
+        CHECK_FOR_INTERRUPTS();
+        found_row row = find_for_write(t, index, equality, key);
+        if (!row.exists) return false;
+        if (!TransactionIdIsValid(row.inserter)) {
+            if (lock_row(t, &row.tid, LockTupleNoKeyExclusive, LockWaitBlock) == TM_Ok) return true;
+        } else if (row.token != 0) {
+            SpeculativeInsertionWait(row.inserter, row.token);
+        } else {
+            XactLockTableWait(row.inserter, t.rel, &row.tid, XLTW_InsertIndex);
+        }
+    }
 }
 
 bool is_ours(TupleTableSlot *slot) {
