@@ -28,6 +28,9 @@
 #ifndef TRIES
 #define TRIES 1                                  /* things one transaction takes without waiting */
 #endif
+#ifndef SAVEPOINTS
+#define SAVEPOINTS 1                             /* may roll back to one; as then it begins anew, this also stands for a next transaction */
+#endif
 
 /* Rules: what a variant may change. A phase is 0 before the first lock of chancy, 1 while waits are allowed, then 2 + tries. */
 #ifndef MAY_LOCK_APPLICATION
@@ -83,11 +86,13 @@
 #define LIVE 2
 #ifdef ANY_DATA
 #define EXISTS(r) true
+#define GONE(r) true
 #define MAY_RETRY(r) true
 #else
 byte state[ROWS];
 byte live[KEYS];                                 /* 1 + the live row of the key, or 0; follows from state */
 #define EXISTS(r) (state[r] != ABSENT)
+#define GONE(r) (state[r] == ABSENT)
 #define MAY_RETRY(r) (state[r] == FINISHED)
 /* Somebody else's uncommitted end of a job still counts as the live job; our own does not. Spec: push_duplicate_result */
 #define SEES_LIVE(k) (live[k] && holder[live[k] - 1] != ME)
@@ -125,7 +130,7 @@ inline lock(r) {
 	fi;
 	if
 	:: EXISTS(r) -> holder[r] = ME; SAY1("T%d locks row %d\n", r)
-	:: else                                      /* deleted meanwhile. Spec: row_deleted */
+	:: GONE(r)                                   /* deleted meanwhile. Spec: row_deleted */
 	fi
 }
 
@@ -148,23 +153,26 @@ inline duplicate(k) {
 inline enter(k) {
 #ifdef ANY_DATA
 	if
+	:: true                                      /* sees a live job */
+	:: true ->                                   /* (else must not see the option above) */
+		if
+		:: OPEN(k)
+		:: else -> SAY1("T%d waits for slot %d\n", k); OPEN(k)
+		fi
+	fi;
+	if
 	:: true                                      /* a duplicate */
+	:: OPEN(k) -> entry[k] = ME; SAY1("T%d enters slot %d\n", k)
 	:: r = (k) * ROWS_PER_KEY;                   /* a row found late */
-	   do
-	   :: KEY_OF(r + 1) == k -> r++
-	   :: break
-	   od;
-	   if
-	   :: holder[r] == 0 -> holder[r] = ME
-	   :: else
-	   fi;
-	   r = 0
-	:: true ->                                   /* (else below must not see the options above) */
-	   if
-	   :: OPEN(k)
-	   :: else -> SAY1("T%d waits for slot %d\n", k); OPEN(k)
-	   fi;
-	   entry[k] = ME; SAY1("T%d enters slot %d\n", k)
+		do
+		:: KEY_OF(r + 1) == k -> r++
+		:: break
+		od;
+		if
+		:: holder[r] == 0 -> holder[r] = ME
+		:: else
+		fi;
+		r = 0
 	fi
 #else
 	if
@@ -299,23 +307,29 @@ inline see_live() {
 #endif
 }
 
-/* Locks are held to the end of the transaction, and end with it. Specs: push_push, push_rollback */
+/* Gives back all that is chancy's. Spec: push_rollback */
+inline give_back() {
+	r = 0;
+	do
+	:: r < ROWS ->
+		if :: holder[r] == ME -> holder[r] = 0 :: else fi;
+		if :: entry[KEY_OF(r)] == ME -> entry[KEY_OF(r)] = 0 :: else fi;
+		sharers[r] = sharers[r] & ~BIT;
+		r++
+	:: else -> break
+	od;
+	phase = 0; calls = 1; at = 0; r = 0
+}
+
+/* Locks are held to the end of the transaction, and end with it. Spec: push_push */
 inline release() {
 	d_step {
-		r = 0;
-		do
-		:: r < ROWS ->
-			if :: holder[r] == ME -> holder[r] = 0 :: else fi;
-			if :: entry[KEY_OF(r)] == ME -> entry[KEY_OF(r)] = 0 :: else fi;
-			sharers[r] = sharers[r] & ~BIT;
-			r++
-		:: else -> break
-		od;
+		give_back();
 		if :: application[0] == ME -> application[0] = 0 :: else fi;
 		if :: application[1] == ME -> application[1] = 0 :: else fi;
 		wanted[ME] = 0;
-		running--;
-		phase = 0; calls = 0; at = 0; r = 0
+		calls = 0;
+		running--
 	}
 }
 
@@ -338,6 +352,9 @@ proctype transaction() {
 #endif
 #if TRIES > 0
 	:: atomic { !ALONE && phase < 2 + TRIES -> phase = (phase < 2 -> 3 : phase + 1); at = 0; try() }
+#endif
+#if SAVEPOINTS
+	:: atomic { !ALONE && phase > 0 -> SAY("T%d rolls back to a savepoint\n"); d_step { give_back() } }   /* Spec: flush_savepoint */
 #endif
 	:: atomic { SAY("T%d commits\n"); apply(); release(); break }
 #ifndef ANY_DATA                                 /* there both are alike */
