@@ -28,6 +28,10 @@ enum declare_argument : int {
     arg_rate_limit, arg_rate_limit_window, arg_resume_at, arg_eager_polling, arg_upsert
 };
 
+constexpr int queues_created_at = 8;
+// The column of each argument before upsert.
+constexpr int queues_columns[arg_upsert] = {1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12};
+
 void check_at_least_one(FunctionCallInfo fcinfo, int n, const char *name) {
     if (!fcinfo->args[n].isnull && PG_GETARG_INT32(n) < 1)
         refuse(here.at(name), "must be at least 1", "NULL means: not set.");
@@ -80,29 +84,26 @@ Datum declare_queue(FunctionCallInfo fcinfo) {
     check_declaration(fcinfo);
     require_admin();
     check_not_deleted(queue);
-    bool upsert = PG_GETARG_BOOL(arg_upsert);
-    if (!upsert)
+    bool upsert_given = PG_GETARG_BOOL(arg_upsert);
+    if (!upsert_given)
         if (Datum row = find_queue(queue); row != 0) return row;
-    static const Oid types[] = {TEXTOID, TEXTOID, INT4OID, TEXTARRAYOID,   TEXTOID, JSONBOID,
-                                INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID};
-    parameter parameters[11];
-    for (int i = 0; i < 11; i++) parameters[i] = given(fcinfo, i, types[i]);
-    uint64 written = run_as_owner(
-        upsert ? "INSERT INTO chancy.queues (name, state, concurrency, tags, executor, executor_options,"
-                 " polling_interval, rate_limit, rate_limit_window, resume_at, eager_polling)"
-                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-                 " ON CONFLICT (name) DO UPDATE SET state = EXCLUDED.state, concurrency = EXCLUDED.concurrency,"
-                 " tags = EXCLUDED.tags, executor = EXCLUDED.executor, executor_options = EXCLUDED.executor_options,"
-                 " polling_interval = EXCLUDED.polling_interval, rate_limit = EXCLUDED.rate_limit,"
-                 " rate_limit_window = EXCLUDED.rate_limit_window, resume_at = EXCLUDED.resume_at,"
-                 " eager_polling = EXCLUDED.eager_polling"
-               : "INSERT INTO chancy.queues (name, state, concurrency, tags, executor, executor_options,"
-                 " polling_interval, rate_limit, rate_limit_window, resume_at, eager_polling)"
-                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (name) DO NOTHING",
-        parameters);
+    bool written = with_table("queues", true, [=](table &queues) {
+        return upsert(queues, "queues_pkey", F_TEXTEQ, fcinfo->args[arg_name].value, [=, &queues](bool existing) {
+            if (existing && !upsert_given) return false;
+            if (!existing) set(queues, queues_created_at, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+            for (int i = 0; i < arg_upsert; i++) {
+                const NullableDatum &given = fcinfo->args[i];
+                if (given.isnull)
+                    set_null(queues, queues_columns[i]);
+                else
+                    set(queues, queues_columns[i], given.value);
+            }
+            return true;
+        });
+    });
     note_locks();
     CommandCounterIncrement();
-    if (written > 0) emit("queue.declared", "q", queue);
+    if (written) emit("queue.declared", "q", queue);
     Datum row = find_queue(queue);
     if (row == 0)
         ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

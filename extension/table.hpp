@@ -104,6 +104,38 @@ bool update_speculatively(table &t, ItemPointer tid);
 // Locks the newest version of the row at tid into t.held: TM_Ok, TM_WouldBlock (policy skip), TM_Deleted.
 TM_Result lock_row(table &t, ItemPointer tid, LockTupleMode mode, LockWaitPolicy policy);
 
+// What a dirty snapshot sees of the row of a key: its newest version, or somebody's uncommitted insert.
+struct found_row {
+    bool exists;
+    ItemPointerData tid;
+    TransactionId inserter;  // not yet committed; else invalid
+    uint32 token;            // of a speculative insert that is under way; else 0
+};
+found_row find_for_write(table &t, const char *index, Oid equality, Datum key);
+
+// Locks the row of the key into t.held, waiting for whoever writes or inserts it; false when there is none.
+bool lock_for_write(table &t, const char *index, Oid equality, Datum key);
+
+// INSERT … ON CONFLICT DO UPDATE for one row. Not as that statement, whose planner leaves out the twin that REINDEX
+// CONCURRENTLY builds and which then raises 23505. fill(existing) fills t.next, from t.held when existing, and may
+// say false: the row stays. Returns what fill said.
+template <jumpable Fill>
+bool upsert(table &t, const char *index, Oid equality, Datum key, Fill fill) {
+    for (;;) {
+        bool existing = lock_for_write(t, index, equality, key);
+        if (existing) copy_row(t, t.held);
+        if (!existing) {
+            ExecClearTuple(t.next);
+            memset(t.next->tts_isnull, true, RelationGetDescr(t.rel)->natts);
+        }
+        if (!fill(existing)) return false;
+        ItemPointerData tid = t.held->tts_tid;
+        if (existing ? update(t, &tid, true) == TM_Ok : insert_speculatively(t)) break;
+    }
+    CommandCounterIncrement();
+    return true;
+}
+
 // Was this version written by our own transaction?
 bool is_ours(TupleTableSlot *slot);
 

@@ -9,6 +9,16 @@ namespace chancy {
 
 namespace {
 
+void watch(table &watches, const pg_uuid_t &id, TimestampTz until) {
+    constexpr int job_id = 1, until_column = 2;
+    upsert(watches, "watches_pkey", F_UUID_EQ, UUIDPGetDatum(&id), [&, until](bool existing) {
+        if (existing && DatumGetTimestampTz(watches.next->tts_values[until_column - 1]) >= until) return false;
+        set(watches, job_id, UUIDPGetDatum(&id));
+        set(watches, until_column, TimestampTzGetDatum(until));
+        return true;
+    });
+}
+
 void watch_jobs(FunctionCallInfo fcinfo) {
     check_given(fcinfo, 0, "ids");
     ArrayType *ids = PG_GETARG_ARRAYTYPE_P(0);
@@ -19,13 +29,16 @@ void watch_jobs(FunctionCallInfo fcinfo) {
                     psprintf("At most %d elements are allowed in one call: split the batch.", max_batch));
     TimestampTz until = GetCurrentTimestamp() + check_duration(fcinfo, 1, "for_time");
     require(role_kind::admin);
-    parameter parameters[] = {given(fcinfo, 0, UUIDARRAYOID), {TIMESTAMPTZOID, TimestampTzGetDatum(until), false}};
+    pg_uuid_t *first = static_cast<pg_uuid_t *>(palloc(sizeof(pg_uuid_t) * (count + 1)));
+    Datum *elements;
+    deconstruct_array(ids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &elements, nullptr, &count);
+    for (int i = 0; i < count; i++) first[i] = *DatumGetUUIDP(elements[i]);
     // What may wait comes first, in id order, as every batch of locks is taken.
-    run_as_owner(
-        "INSERT INTO chancy.watches (job_id, until)"
-        " SELECT DISTINCT i, $2 FROM pg_catalog.unnest($1) AS i ORDER BY i"
-        " ON CONFLICT (job_id) DO UPDATE SET until = GREATEST(watches.until, EXCLUDED.until)",
-        parameters);
+    std::sort(first, first + count, [](const pg_uuid_t &a, const pg_uuid_t &b) { return compare(a, b) < 0; });
+    pg_uuid_t *end = std::unique(first, first + count, [](const pg_uuid_t &a, const pg_uuid_t &b) { return compare(a, b) == 0; });
+    with_table("watches", true, [=](table &watches) {
+        for (pg_uuid_t *id = first; id < end; id++) watch(watches, *id, until);
+    });
     // Expired watches go here, without waiting, so that the table empties when nobody waits any more.
     run_as_owner(
         "DELETE FROM chancy.watches d USING (SELECT w.job_id FROM chancy.watches w"

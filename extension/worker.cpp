@@ -13,6 +13,11 @@ namespace chancy {
 namespace {
 
 constexpr place here{nullptr, 0, nullptr};
+
+enum workers_column : int {
+    workers_id = 1, workers_tags, workers_queues, workers_last_seen, workers_expires_at, workers_owner
+};
+
 }  // namespace
 
 int64 microseconds(const Interval *i) {
@@ -54,21 +59,22 @@ TimestampTz heartbeat(FunctionCallInfo fcinfo) {
     TimestampTz now = GetCurrentTimestamp();
     TimestampTz expires = now + check_duration(fcinfo, 3, "timeout");
     permit may = require(role_kind::worker);
-    parameter parameters[] = {given(fcinfo, 0, TEXTOID),
-                              given(fcinfo, 1, TEXTARRAYOID),
-                              given(fcinfo, 2, TEXTARRAYOID),
-                              {TIMESTAMPTZOID, TimestampTzGetDatum(now), false},
-                              {TIMESTAMPTZOID, TimestampTzGetDatum(expires), false},
-                              {TEXTOID, own_name(), false},
-                              {BOOLOID, BoolGetDatum(may.all), false}};
-    uint64 written = run_as_owner(
-        "INSERT INTO chancy.workers AS w (worker_id, tags, queues, last_seen, expires_at, owner)"
-        " VALUES ($1, $2, $3, $4, $5, $6)"
-        " ON CONFLICT (worker_id) DO UPDATE SET tags = EXCLUDED.tags, queues = EXCLUDED.queues,"
-        " last_seen = EXCLUDED.last_seen, expires_at = EXCLUDED.expires_at"
-        " WHERE $7 OR w.owner OPERATOR(pg_catalog.=) $6",
-        parameters);
-    if (written == 0) refuse_worker(worker);
+    Datum name = fcinfo->args[0].value, role = own_name();
+    bool written = with_table("workers", true, [&](table &workers) {
+        return upsert(workers, "workers_pkey", F_TEXTEQ, name, [&](bool existing) {
+            if (existing && !may.all && (workers.next->tts_isnull[workers_owner - 1] ||
+                                         !(view(workers.next->tts_values[workers_owner - 1]) == view(role))))
+                return false;
+            set(workers, workers_id, name);
+            set(workers, workers_tags, fcinfo->args[1].value);
+            set(workers, workers_queues, fcinfo->args[2].value);
+            set(workers, workers_last_seen, TimestampTzGetDatum(now));
+            set(workers, workers_expires_at, TimestampTzGetDatum(expires));
+            if (!existing) set(workers, workers_owner, role);
+            return true;
+        });
+    });
+    if (!written) refuse_worker(worker);
     note_locks();
     emit("worker.announced", "worker_id", worker);
     return expires;
