@@ -3,30 +3,29 @@
 
 #include "statement.hpp"
 
-namespace chancy {
-
-using namespace detail;
+namespace chancy::detail::describe {
 
 // Not repeated after a lost connection: the second answer would be "false", whatever the first one did.
-bool calls::cancel_job(const uuid& id) {
-    return execute({"cancel_job", "SELECT chancy.cancel_job($1::uuid)", {id.to_string()}, repeat::never}).verdict(0, 0);
+call<bool> cancel_job(const uuid& id) {
+    return {{"cancel_job", "SELECT chancy.cancel_job($1::uuid)", {id.to_string()}, repeat::never}, read_verdict};
 }
 
-std::vector<bool> calls::cancel_jobs(std::span<const uuid> ids) {
-    const result rows = execute({"cancel_jobs", "SELECT cancelled FROM chancy.cancel_jobs($1::uuid[]) ORDER BY ord",
-                                 {array(ids)}, repeat::never});
-    std::vector<bool> out;
-    for (int row = 0; row < rows.rows(); ++row) out.push_back(rows.verdict(row, 0));
-    return out;
+call<std::vector<bool>> cancel_jobs(std::span<const uuid> ids) {
+    return {{"cancel_jobs", "SELECT cancelled FROM chancy.cancel_jobs($1::uuid[]) ORDER BY ord", {array(ids)}, repeat::never},
+            [](const result& rows) {
+                std::vector<bool> out;
+                for (int row = 0; row < rows.rows(); ++row) out.push_back(rows.verdict(row, 0));
+                return out;
+            }};
 }
 
-bool calls::retry_job(const uuid& id) {
-    return execute({"retry_job", "SELECT chancy.retry_job($1::uuid)", {id.to_string()}, repeat::never}).verdict(0, 0);
+call<bool> retry_job(const uuid& id) {
+    return {{"retry_job", "SELECT chancy.retry_job($1::uuid)", {id.to_string()}, repeat::never}, read_verdict};
 }
 
-void calls::watch_jobs(std::span<const uuid> ids, std::chrono::milliseconds for_time) {
-    execute({"watch_jobs", "SELECT chancy.watch_jobs($1::uuid[], make_interval(secs => $2::float8))",
-             {array(ids), seconds(for_time)}, repeat::safe});
+call<void> watch_jobs(std::span<const uuid> ids, std::chrono::milliseconds for_time) {
+    return {{"watch_jobs", "SELECT chancy.watch_jobs($1::uuid[], make_interval(secs => $2::float8))",
+             {array(ids), seconds(for_time)}, repeat::safe}, read_nothing};
 }
 
-}  // namespace chancy
+}  // namespace chancy::detail::describe

@@ -5,10 +5,8 @@
 
 #include <algorithm>
 
-namespace chancy {
+namespace chancy::detail::describe {
 namespace {
-
-using namespace detail;
 
 std::string object(const new_job& job) {
     std::string out = R"({"func":)" + dump(job.func);
@@ -42,44 +40,48 @@ repeat again(std::span<const new_job> jobs) {
 
 }  // namespace
 
-uuid calls::push(const new_job& job) {
+call<uuid> push(const new_job& job) {
     const auto when = job.scheduled_at ? parameter(to_string(*job.scheduled_at)) : std::nullopt;
-    return execute({"push",
-                    "SELECT chancy.push($1::text, $2::jsonb, $3::text, $4::int, $5::int, coalesce($6::timestamptz, now()), "
-                    "$7::text, $8::jsonb, $9::jsonb, $10::text)",
-                    {job.func, dump(job.kwargs), job.queue, std::to_string(job.priority), std::to_string(job.max_attempts),
-                     when, job.unique_key, dump(job.limits), dump(job.meta), job.on_conflict},
-                    again({&job, 1})})
-        .id(0, 0);
+    return {{"push",
+             "SELECT chancy.push($1::text, $2::jsonb, $3::text, $4::int, $5::int, coalesce($6::timestamptz, now()), "
+             "$7::text, $8::jsonb, $9::jsonb, $10::text)",
+             {job.func, dump(job.kwargs), job.queue, std::to_string(job.priority), std::to_string(job.max_attempts),
+              when, job.unique_key, dump(job.limits), dump(job.meta), job.on_conflict},
+             again({&job, 1})},
+            [](const result& rows) { return rows.id(0, 0); }};
 }
 
-std::vector<pushed> calls::push_many(std::span<const new_job> jobs) {
-    const result rows = execute({"push_many", "SELECT ord, id, created FROM chancy.push_many($1::jsonb) ORDER BY ord",
-                                 {array(jobs)}, again(jobs)});
-    std::vector<chancy::pushed> out;
-    out.reserve(jobs.size());
-    for (int row = 0; row < rows.rows(); ++row)
-        out.push_back({rows.id(row, 1), rows.null(row, 2) ? std::nullopt : std::optional(rows.boolean(row, 2))});
-    return out;
+call<std::vector<chancy::pushed>> push_many(std::span<const new_job> jobs) {
+    return {{"push_many", "SELECT id, created FROM chancy.push_many($1::jsonb) ORDER BY ord", {array(jobs)}, again(jobs)},
+            [](const result& rows) {
+                std::vector<chancy::pushed> out;
+                out.reserve(static_cast<std::size_t>(rows.rows()));
+                for (int row = 0; row < rows.rows(); ++row)
+                    out.push_back({rows.id(row, 0), rows.null(row, 1) ? std::nullopt : std::optional(rows.boolean(row, 1))});
+                return out;
+            }};
 }
 
-std::vector<uuid> calls::push_at_commit(std::span<const new_job> jobs) {
-    const result rows = execute({"push_at_commit", "SELECT id FROM chancy.push_at_commit($1::jsonb) ORDER BY ord", {array(jobs)}, again(jobs)});
-    std::vector<uuid> out;
-    out.reserve(jobs.size());
-    for (int row = 0; row < rows.rows(); ++row) out.push_back(rows.id(row, 0));
-    return out;
+call<std::vector<uuid>> push_at_commit(std::span<const new_job> jobs) {
+    return {{"push_at_commit", "SELECT id FROM chancy.push_at_commit($1::jsonb) ORDER BY ord", {array(jobs)}, again(jobs)},
+            [](const result& rows) {
+                std::vector<uuid> out;
+                out.reserve(static_cast<std::size_t>(rows.rows()));
+                for (int row = 0; row < rows.rows(); ++row) out.push_back(rows.id(row, 0));
+                return out;
+            }};
 }
 
-std::vector<settled> calls::pushed() {
-    const result rows = execute({"pushed", "SELECT reserved, id, created FROM chancy.pushed() ORDER BY ord"});
-    std::vector<settled> out;
-    for (int row = 0; row < rows.rows(); ++row)
-        out.push_back({rows.id(row, 0), rows.null(row, 1) ? std::nullopt : std::optional(rows.id(row, 1)),
-                       rows.null(row, 2) ? std::nullopt : std::optional(rows.boolean(row, 2))});
-    return out;
+call<std::vector<settled>> pushed() {
+    return {{"pushed", "SELECT reserved, id, created FROM chancy.pushed() ORDER BY ord"}, [](const result& rows) {
+                std::vector<settled> out;
+                for (int row = 0; row < rows.rows(); ++row)
+                    out.push_back({rows.id(row, 0), rows.null(row, 1) ? std::nullopt : std::optional(rows.id(row, 1)),
+                                   rows.null(row, 2) ? std::nullopt : std::optional(rows.boolean(row, 2))});
+                return out;
+            }};
 }
 
-void calls::flush() { execute({"flush", "SELECT chancy.flush()", {}, repeat::safe}); }
+call<void> flush() { return {{"flush", "SELECT chancy.flush()", {}, repeat::safe}, read_nothing}; }
 
-}  // namespace chancy
+}  // namespace chancy::detail::describe

@@ -2,10 +2,8 @@
 
 #include "statement.hpp"
 
-namespace chancy {
+namespace chancy::detail::describe {
 namespace {
-
-using namespace detail;
 
 std::vector<queue> read_queues(const result& r) {
     const int name = r.column("name"), state = r.column("state"), concurrency = r.column("concurrency"), tags = r.column("tags"),
@@ -40,50 +38,49 @@ parameter truth(bool value) { return value ? "true" : "false"; }
 
 }  // namespace
 
-std::vector<queue> calls::list_queues() { return read_queues(execute({"list_queues", "SELECT * FROM chancy.list_queues()"})); }
+call<std::vector<queue>> list_queues() { return {{"list_queues", "SELECT * FROM chancy.list_queues()"}, read_queues}; }
 
-queue calls::declare_queue(const queue& q, bool upsert) {
-    const result row = execute({"declare_queue",
-                                "SELECT * FROM chancy.declare_queue($1::text, $2::text, $3::int, $4::text[], $5::text, $6::jsonb, "
-                                "$7::int, $8::int, $9::int, $10::timestamptz, $11::boolean, $12::boolean)",
-                                {q.name, q.state, number(q.concurrency), array(q.tags), q.executor, dump(q.executor_options),
-                                 std::to_string(q.polling_interval), number(q.rate_limit), number(q.rate_limit_window),
-                                 instant(q.resume_at), truth(q.eager_polling), truth(upsert)},
-                                repeat::safe});
-    return read_queues(row).at(0);
+call<queue> declare_queue(const queue& q, bool upsert) {
+    return {{"declare_queue",
+             "SELECT * FROM chancy.declare_queue($1::text, $2::text, $3::int, $4::text[], $5::text, $6::jsonb, "
+             "$7::int, $8::int, $9::int, $10::timestamptz, $11::boolean, $12::boolean)",
+             {q.name, q.state, number(q.concurrency), array(q.tags), q.executor, dump(q.executor_options),
+              std::to_string(q.polling_interval), number(q.rate_limit), number(q.rate_limit_window),
+              instant(q.resume_at), truth(q.eager_polling), truth(upsert)},
+             repeat::safe},
+            [](const result& row) { return read_queues(row).at(0); }};
 }
 
-bool calls::pause_queue(const std::string& name, std::optional<timestamp> resume_at) {
-    return execute({"pause_queue", "SELECT chancy.pause_queue($1::text, $2::timestamptz)", {name, instant(resume_at)}, repeat::safe})
-        .verdict(0, 0);
+call<bool> pause_queue(const std::string& name, std::optional<timestamp> resume_at) {
+    return {{"pause_queue", "SELECT chancy.pause_queue($1::text, $2::timestamptz)", {name, instant(resume_at)}, repeat::safe}, read_verdict};
 }
 
-bool calls::resume_queue(const std::string& name) {
-    return execute({"resume_queue", "SELECT chancy.resume_queue($1::text)", {name}, repeat::safe}).verdict(0, 0);
+call<bool> resume_queue(const std::string& name) {
+    return {{"resume_queue", "SELECT chancy.resume_queue($1::text)", {name}, repeat::safe}, read_verdict};
 }
 
-bool calls::delete_queue(const std::string& name, bool purge_jobs) {
-    return execute({"delete_queue", "SELECT chancy.delete_queue($1::text, $2::boolean)", {name, truth(purge_jobs)}, repeat::never})
-        .verdict(0, 0);
+call<bool> delete_queue(const std::string& name, bool purge_jobs) {
+    return {{"delete_queue", "SELECT chancy.delete_queue($1::text, $2::boolean)", {name, truth(purge_jobs)}, repeat::never}, read_verdict};
 }
 
-std::vector<worker_row> calls::list_workers() {
-    const result r = execute({"list_workers", "SELECT worker_id, tags, queues, last_seen, expires_at FROM chancy.list_workers()"});
-    std::vector<worker_row> out;
-    for (int row = 0; row < r.rows(); ++row)
-        out.push_back({r.text(row, 0), r.texts(row, 1), r.texts(row, 2), r.time(row, 3), r.time(row, 4)});
-    return out;
+call<std::vector<worker_row>> list_workers() {
+    return {{"list_workers", "SELECT worker_id, tags, queues, last_seen, expires_at FROM chancy.list_workers()"}, [](const result& r) {
+                std::vector<worker_row> out;
+                for (int row = 0; row < r.rows(); ++row)
+                    out.push_back({r.text(row, 0), r.texts(row, 1), r.texts(row, 2), r.time(row, 3), r.time(row, 4)});
+                return out;
+            }};
 }
 
-timestamp calls::heartbeat(const std::string& worker_id, const std::vector<std::string>& tags,
-                           const std::vector<std::string>& queues, std::chrono::milliseconds timeout) {
-    return execute({"heartbeat", "SELECT chancy.heartbeat($1::text, $2::text[], $3::text[], make_interval(secs => $4::float8))",
-                    {worker_id, array(tags), array(queues), seconds(timeout)}, repeat::safe})
-        .time(0, 0);
+call<timestamp> heartbeat(const std::string& worker_id, const std::vector<std::string>& tags,
+                          const std::vector<std::string>& queues, std::chrono::milliseconds timeout) {
+    return {{"heartbeat", "SELECT chancy.heartbeat($1::text, $2::text[], $3::text[], make_interval(secs => $4::float8))",
+             {worker_id, array(tags), array(queues), seconds(timeout)}, repeat::safe},
+            [](const result& rows) { return rows.time(0, 0); }};
 }
 
-bool calls::retire_worker(const std::string& worker_id) {
-    return execute({"retire_worker", "SELECT chancy.retire_worker($1::text)", {worker_id}, repeat::never}).verdict(0, 0);
+call<bool> retire_worker(const std::string& worker_id) {
+    return {{"retire_worker", "SELECT chancy.retire_worker($1::text)", {worker_id}, repeat::never}, read_verdict};
 }
 
-}  // namespace chancy
+}  // namespace chancy::detail::describe

@@ -1,10 +1,9 @@
-// One SQL statement with text parameters, and its rows in binary.
+// Making a call over libpq: text parameters, binary rows; and what the descriptions of calls share.
 #pragma once
 
 #include <chancy/calls.hpp>
 
 #include <chrono>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -13,52 +12,8 @@
 
 struct pg_conn;
 typedef struct pg_conn PGconn;
-struct pg_result;
-typedef struct pg_result PGresult;
 
 namespace chancy::detail {
-
-// May the statement be run again when nobody knows whether it was committed?
-enum class repeat {
-    harmless,  // it only looks
-    safe,      // it writes the same twice
-    never,
-};
-
-using parameter = std::optional<std::string>;  // nullopt: NULL
-
-struct statement {
-    const char* function;  // for errors
-    const char* sql;
-    std::vector<parameter> parameters{};
-    repeat again = repeat::harmless;
-};
-
-// Binary rows do not depend on DateStyle, TimeZone or IntervalStyle, which are not ours to set.
-class result {
-public:
-    explicit result(PGresult* owned) : m_result(owned) {}
-
-    [[nodiscard]] std::string_view command() const noexcept;  // its tag, "COMMIT"
-    [[nodiscard]] int rows() const noexcept;
-    [[nodiscard]] int column(const char* name) const noexcept;  // -1: none
-    [[nodiscard]] bool null(int row, int column) const noexcept;
-    [[nodiscard]] std::string_view bytes(int row, int column) const noexcept;
-
-    [[nodiscard]] std::string text(int row, int column) const;
-    [[nodiscard]] int integer(int row, int column) const noexcept;
-    [[nodiscard]] bool boolean(int row, int column) const noexcept;
-    // A verdict of a call that stands buffered until the commit is NULL: taken for true.
-    [[nodiscard]] bool verdict(int row, int column) const noexcept { return null(row, column) || boolean(row, column); }
-    [[nodiscard]] uuid id(int row, int column) const noexcept;
-    [[nodiscard]] timestamp time(int row, int column) const noexcept;
-    [[nodiscard]] json document(int row, int column) const;
-    [[nodiscard]] std::vector<std::string> texts(int row, int column) const;
-
-private:
-    struct clear { void operator()(PGresult* r) const noexcept; };
-    std::unique_ptr<PGresult, clear> m_result;
-};
 
 // Sends, waits, and gives the rows or throws chancy::error. timeout 0 waits for ever.
 result run(PGconn* connection, const statement& what, std::chrono::milliseconds timeout);
@@ -78,6 +33,8 @@ private:
 
 [[nodiscard]] std::vector<job> read_jobs(const result& rows);
 [[nodiscard]] std::optional<job> read_one_job(const result& rows);
+[[nodiscard]] inline bool read_verdict(const result& rows) { return rows.verdict(0, 0); }
+inline void read_nothing(const result&) {}
 
 // JSON as text; error 22021 if a string in it is not UTF-8.
 [[nodiscard]] std::string dump(const json& value);

@@ -2,10 +2,8 @@
 
 #include "statement.hpp"
 
-namespace chancy {
+namespace chancy::detail::describe {
 namespace {
-
-using namespace detail;
 
 std::string batch(std::span<const update> updates) {
     std::string out = "[";
@@ -41,41 +39,42 @@ std::vector<applied> read_applied(const result& rows) {
 
 }  // namespace
 
-std::vector<applied> calls::apply_updates(const std::string& worker_id, std::span<const update> updates, on_locked locked) {
-    return read_applied(execute({"apply_updates",
-                                 "SELECT * FROM chancy.apply_updates($1::text, $2::jsonb, $3::text) ORDER BY ord",
-                                 {worker_id, batch(updates), word(locked)}, repeat::safe}));
+call<std::vector<applied>> apply_updates(const std::string& worker_id, std::span<const update> updates, on_locked locked) {
+    return {{"apply_updates", "SELECT * FROM chancy.apply_updates($1::text, $2::jsonb, $3::text) ORDER BY ord",
+             {worker_id, batch(updates), word(locked)}, repeat::safe}, read_applied};
 }
 
-std::vector<applied> calls::apply_updates(const std::string& worker_id, std::span<const update> updates,
-                                          std::chrono::milliseconds lock_timeout) {
+call<std::vector<applied>> apply_updates(const std::string& worker_id, std::span<const update> updates,
+                                         std::chrono::milliseconds lock_timeout) {
     // One statement, so one transaction: lock_timeout is set for it alone, and before the call, which takes
     // its third argument from there.
-    return read_applied(execute({"apply_updates",
-                                 "SELECT u.* FROM (SELECT set_config('lock_timeout', $3::text, true)) AS s(set), "
-                                 "LATERAL chancy.apply_updates($1::text, $2::jsonb, "
-                                 "CASE WHEN s.set IS NOT NULL THEN 'wait' END) AS u ORDER BY u.ord",
-                                 {worker_id, batch(updates), std::to_string(lock_timeout.count())}, repeat::safe}));
+    return {{"apply_updates",
+             "SELECT u.* FROM (SELECT set_config('lock_timeout', $3::text, true)) AS s(set), "
+             "LATERAL chancy.apply_updates($1::text, $2::jsonb, "
+             "CASE WHEN s.set IS NOT NULL THEN 'wait' END) AS u ORDER BY u.ord",
+             {worker_id, batch(updates), std::to_string(lock_timeout.count())}, repeat::safe}, read_applied};
 }
 
-exchanged calls::exchange(const std::string& worker_id, std::span<const update> updates, const std::string& queue, int up_to,
-                          on_locked locked) {
-    const result rows = execute({"exchange",
-                                 "SELECT e.kind, e.ord, e.reason, e.passed, (e.job).* "
-                                 "FROM chancy.exchange($1::text, $2::jsonb, $3::text, $4::int, $5::text) AS e",
-                                 {worker_id, batch(updates), queue, std::to_string(up_to), word(locked)},
-                                 up_to == 0 ? repeat::safe : repeat::never});
-    // By number: the job's columns follow, and may one day bear these names too.
-    constexpr int kind = 0, ord = 1, reason = 2, passed = 3;
-    const job_reader jobs(rows);
-    exchanged out;
-    for (int row = 0; row < rows.rows(); ++row) {
-        const std::string_view what = rows.bytes(row, kind);
-        if (what == "job") out.jobs.push_back(jobs.read(row));
-        else if (what == "refused") out.refused.push_back({static_cast<std::size_t>(rows.integer(row, ord)) - 1, rows.text(row, reason)});
-        else if (what == "passed") out.passed = rows.integer(row, passed);
-    }
-    return out;
+call<exchanged> exchange(const std::string& worker_id, std::span<const update> updates, const std::string& queue, int up_to,
+                         on_locked locked) {
+    return {{"exchange",
+             "SELECT e.kind, e.ord, e.reason, e.passed, (e.job).* "
+             "FROM chancy.exchange($1::text, $2::jsonb, $3::text, $4::int, $5::text) AS e",
+             {worker_id, batch(updates), queue, std::to_string(up_to), word(locked)},
+             up_to == 0 ? repeat::safe : repeat::never},
+            [](const result& rows) {
+                // By number: the job's columns follow, and may one day bear these names too.
+                constexpr int kind = 0, ord = 1, reason = 2, passed = 3;
+                const job_reader jobs(rows);
+                exchanged out;
+                for (int row = 0; row < rows.rows(); ++row) {
+                    const std::string_view what = rows.bytes(row, kind);
+                    if (what == "job") out.jobs.push_back(jobs.read(row));
+                    else if (what == "refused") out.refused.push_back({static_cast<std::size_t>(rows.integer(row, ord)) - 1, rows.text(row, reason)});
+                    else if (what == "passed") out.passed = rows.integer(row, passed);
+                }
+                return out;
+            }};
 }
 
-}  // namespace chancy
+}  // namespace chancy::detail::describe

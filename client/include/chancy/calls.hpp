@@ -9,8 +9,12 @@
 // (22023, 54000, 42501 …), a message that names the element ("jobs[17].priority") and a hint.
 // In a transaction block, push, apply_updates, cancel, retry and delete_queue are buffered by the server until the commit
 // (chancy.push_mode): there a bool says true for "accepted", and created and ok are absent.
-// Threads: one at a time in one object.
+// Two more make the same calls without blocking: future_client (future.hpp), each answer a std::future, and async_client
+// (async.hpp), each answer awaited in a coroutine. What stands here as answer<T> is T in the three above.
+// Threads: one at a time in one object, unless the class says otherwise.
 #pragma once
+
+#include <chancy/call.hpp>
 
 #include <chancy/job.hpp>
 #include <chancy/maintenance.hpp>
@@ -26,11 +30,6 @@
 
 namespace chancy {
 
-namespace detail {
-struct statement;
-class result;
-}  // namespace detail
-
 struct job_filter {
     std::optional<std::string> queue{};
     std::optional<job_state> state{};
@@ -39,80 +38,136 @@ struct job_filter {
     int up_to = 100;
 };
 
-class calls {
+// ---- each call described, once: src/<capability>.cpp
+// A new call is described here, gets its line in calls_of below, and so exists in every form.
+namespace detail::describe {
+
+call<uuid> push(const new_job& job);
+call<std::vector<pushed>> push_many(std::span<const new_job> jobs);
+call<std::vector<uuid>> push_at_commit(std::span<const new_job> jobs);
+call<std::vector<settled>> pushed();
+call<void> flush();
+call<std::vector<job>> fetch_jobs(const std::string& queue, const std::string& worker_id, int up_to);
+call<std::vector<job>> running_jobs(const std::string& worker_id);
+call<std::vector<applied>> apply_updates(const std::string& worker_id, std::span<const update> updates, on_locked locked);
+call<std::vector<applied>> apply_updates(const std::string& worker_id, std::span<const update> updates,
+                                         std::chrono::milliseconds lock_timeout);
+call<exchanged> exchange(const std::string& worker_id, std::span<const update> updates, const std::string& queue, int up_to,
+                         on_locked locked);
+call<bool> cancel_job(const uuid& id);
+call<std::vector<bool>> cancel_jobs(std::span<const uuid> ids);
+call<bool> retry_job(const uuid& id);
+call<std::optional<job>> get_job(const uuid& id);
+call<std::vector<job>> get_jobs(std::span<const uuid> ids);
+call<std::optional<job>> get_live_job(const std::string& unique_key);
+call<std::vector<job>> list_jobs(const job_filter& filter);
+call<std::vector<queue>> list_queues();
+call<std::vector<worker_row>> list_workers();
+call<queue> declare_queue(const queue& wanted, bool upsert);
+call<bool> pause_queue(const std::string& name, std::optional<timestamp> resume_at);
+call<bool> resume_queue(const std::string& name);
+call<bool> delete_queue(const std::string& name, bool purge_jobs);
+call<timestamp> heartbeat(const std::string& worker_id, const std::vector<std::string>& tags,
+                          const std::vector<std::string>& queues, std::chrono::milliseconds timeout);
+call<bool> retire_worker(const std::string& worker_id);
+call<std::vector<task_run>> maintain();
+call<recovered_jobs> recover_jobs(int max_recoveries, std::chrono::milliseconds grace, int up_to);
+call<int> prune_jobs(const json& rule, int up_to);
+call<void> watch_jobs(std::span<const uuid> ids, std::chrono::milliseconds for_time);
+
+}  // namespace detail::describe
+
+// ---- each call made
+// Arguments are read before the call returns, in every form: they need not live until the answer.
+template <class Form>
+class calls_of : public Form {
+    template <class T> using answer = typename Form::template answer<T>;
+    using ids = std::span<const uuid>;
+    using name = const std::string&;
+    using milliseconds = std::chrono::milliseconds;
+
 public:
-    virtual ~calls() = default;
+    using Form::Form;
 
     // push
-    uuid push(const new_job& job);
-    std::vector<chancy::pushed> push_many(std::span<const new_job> jobs);  // in the order of jobs; at most 100,000
+    answer<uuid> push(const new_job& job) { return this->make(detail::describe::push(job)); }
+    // in the order of jobs; at most 100,000
+    answer<std::vector<chancy::pushed>> push_many(std::span<const new_job> jobs) { return this->make(detail::describe::push_many(jobs)); }
     // push_many at the commit, whatever chancy.push_mode says: the ids, in the order of jobs. Those of jobs with a key are
     // reserved: pushed() tells what became of them.
-    std::vector<uuid> push_at_commit(std::span<const new_job> jobs);
+    answer<std::vector<uuid>> push_at_commit(std::span<const new_job> jobs) { return this->make(detail::describe::push_at_commit(jobs)); }
     // What the last commit on this very connection made of its reserved ids. A connection that was lost and made anew
     // knows nothing of it, and a transaction pooler's is anybody's.
-    [[nodiscard]] std::vector<settled> pushed();
+    [[nodiscard]] answer<std::vector<settled>> pushed() { return this->make(detail::describe::pushed()); }
     // Makes the buffered writes of this transaction now; error 40001 where that would wait while it holds locks.
-    void flush();
+    answer<void> flush() { return this->make(detail::describe::flush()); }
 
     // fetch: the jobs are running now, taken by this worker, highest priority first
-    [[nodiscard]] std::vector<job> fetch_jobs(const std::string& queue, const std::string& worker_id, int up_to = 1);
-    [[nodiscard]] std::vector<job> running_jobs(const std::string& worker_id);
+    [[nodiscard]] answer<std::vector<job>> fetch_jobs(name queue, name worker_id, int up_to = 1) {
+        return this->make(detail::describe::fetch_jobs(queue, worker_id, up_to));
+    }
+    [[nodiscard]] answer<std::vector<job>> running_jobs(name worker_id) { return this->make(detail::describe::running_jobs(worker_id)); }
 
     // update; answers in the order of updates
-    std::vector<applied> apply_updates(const std::string& worker_id, std::span<const update> updates,
-                                       on_locked locked = on_locked::wait);
+    answer<std::vector<applied>> apply_updates(name worker_id, std::span<const update> updates, on_locked locked = on_locked::wait) {
+        return this->make(detail::describe::apply_updates(worker_id, updates, locked));
+    }
     // As 'wait', but waits at most so long for a lock: then error 55P03. For updates told as "locked" for long.
-    std::vector<applied> apply_updates(const std::string& worker_id, std::span<const update> updates,
-                                       std::chrono::milliseconds lock_timeout);
+    answer<std::vector<applied>> apply_updates(name worker_id, std::span<const update> updates, milliseconds lock_timeout) {
+        return this->make(detail::describe::apply_updates(worker_id, updates, lock_timeout));
+    }
     // Apply, then fetch: one round trip, one commit. up_to 0 only applies.
-    [[nodiscard]] exchanged exchange(const std::string& worker_id, std::span<const update> updates,
-                                     const std::string& queue, int up_to, on_locked locked = on_locked::skip);
+    [[nodiscard]] answer<exchanged> exchange(name worker_id, std::span<const update> updates, name queue, int up_to,
+                                             on_locked locked = on_locked::skip) {
+        return this->make(detail::describe::exchange(worker_id, updates, queue, up_to, locked));
+    }
 
     // cancel a live job: it fails at once, its key is free, a running handler is asked to stop
-    bool cancel_job(const uuid& id);                              // false: missing or finished
-    std::vector<bool> cancel_jobs(std::span<const uuid> ids);     // in the order of ids
+    answer<bool> cancel_job(const uuid& id) { return this->make(detail::describe::cancel_job(id)); }  // false: missing or finished
+    answer<std::vector<bool>> cancel_jobs(ids of) { return this->make(detail::describe::cancel_jobs(of)); }  // in the order of ids
     // retry a finished job: pending again, attempts 0; false: missing, unfinished, or its key is live again
-    bool retry_job(const uuid& id);
+    answer<bool> retry_job(const uuid& id) { return this->make(detail::describe::retry_job(id)); }
 
     // look
-    [[nodiscard]] std::optional<job> get_job(const uuid& id);
-    [[nodiscard]] std::vector<job> get_jobs(std::span<const uuid> ids);  // in the order of ids, missing left out
-    [[nodiscard]] std::optional<job> get_live_job(const std::string& unique_key);
-    [[nodiscard]] std::vector<job> list_jobs(const job_filter& filter = {});  // newest first
-    [[nodiscard]] std::vector<queue> list_queues();
-    [[nodiscard]] std::vector<worker_row> list_workers();
+    [[nodiscard]] answer<std::optional<job>> get_job(const uuid& id) { return this->make(detail::describe::get_job(id)); }
+    // in the order of ids, missing left out
+    [[nodiscard]] answer<std::vector<job>> get_jobs(ids of) { return this->make(detail::describe::get_jobs(of)); }
+    [[nodiscard]] answer<std::optional<job>> get_live_job(name unique_key) { return this->make(detail::describe::get_live_job(unique_key)); }
+    // newest first
+    [[nodiscard]] answer<std::vector<job>> list_jobs(const job_filter& filter = {}) { return this->make(detail::describe::list_jobs(filter)); }
+    [[nodiscard]] answer<std::vector<queue>> list_queues() { return this->make(detail::describe::list_queues()); }
+    [[nodiscard]] answer<std::vector<worker_row>> list_workers() { return this->make(detail::describe::list_workers()); }
 
     // queue
-    queue declare_queue(const queue& wanted, bool upsert = false);  // without upsert an existing row stays as it is
-    bool pause_queue(const std::string& name, std::optional<timestamp> resume_at = {});  // false: no such queue
-    bool resume_queue(const std::string& name);
-    bool delete_queue(const std::string& name, bool purge_jobs = true);  // error 55006 while one of its jobs runs
+    // without upsert an existing row stays as it is
+    answer<queue> declare_queue(const queue& wanted, bool upsert = false) { return this->make(detail::describe::declare_queue(wanted, upsert)); }
+    // false: no such queue
+    answer<bool> pause_queue(name queue, std::optional<timestamp> resume_at = {}) { return this->make(detail::describe::pause_queue(queue, resume_at)); }
+    answer<bool> resume_queue(name queue) { return this->make(detail::describe::resume_queue(queue)); }
+    // error 55006 while one of its jobs runs
+    answer<bool> delete_queue(name queue, bool purge_jobs = true) { return this->make(detail::describe::delete_queue(queue, purge_jobs)); }
 
     // worker
-    timestamp heartbeat(const std::string& worker_id, const std::vector<std::string>& tags,
-                        const std::vector<std::string>& queues,
-                        std::chrono::milliseconds timeout = std::chrono::seconds(90));  // expires at
-    bool retire_worker(const std::string& worker_id);
+    answer<timestamp> heartbeat(name worker_id, const std::vector<std::string>& tags, const std::vector<std::string>& queues,
+                                milliseconds timeout = std::chrono::seconds(90)) {  // expires at
+        return this->make(detail::describe::heartbeat(worker_id, tags, queues, timeout));
+    }
+    answer<bool> retire_worker(name worker_id) { return this->make(detail::describe::retire_worker(worker_id)); }
 
     // maintenance: none of these waits for another transaction
-    std::vector<task_run> maintain();  // the tasks that were due, and that nobody else was running
+    // the tasks that were due, and that nobody else was running
+    answer<std::vector<task_run>> maintain() { return this->make(detail::describe::maintain()); }
     // Running jobs of expired workers are pending again; those recovered max_recoveries times fail.
-    recovered_jobs recover_jobs(int max_recoveries = 3, std::chrono::milliseconds grace = std::chrono::seconds(90), int up_to = 1000);
+    answer<recovered_jobs> recover_jobs(int max_recoveries = 3, milliseconds grace = std::chrono::seconds(90), int up_to = 1000) {
+        return this->make(detail::describe::recover_jobs(max_recoveries, grace, up_to));
+    }
     // Deletes finished jobs that match the rule, such as {{"age", "30 days"}}; how many. Call again while it is up_to.
-    int prune_jobs(const json& rule, int up_to = 10'000);
+    answer<int> prune_jobs(const json& rule, int up_to = 10'000) { return this->make(detail::describe::prune_jobs(rule, up_to)); }
 
     // event: ask for job.finished events of these jobs (see event.hpp; wait_for_job there does it all)
-    void watch_jobs(std::span<const uuid> ids, std::chrono::milliseconds for_time = std::chrono::seconds(60));
-
-protected:
-    calls() = default;
-    calls(const calls&) = default;
-    calls(calls&&) = default;
-    calls& operator=(const calls&) = default;
-    calls& operator=(calls&&) = default;
-
-    virtual detail::result execute(const detail::statement& what) = 0;
+    answer<void> watch_jobs(ids of, milliseconds for_time = std::chrono::seconds(60)) { return this->make(detail::describe::watch_jobs(of, for_time)); }
 };
+
+class calls : public calls_of<detail::blocking> {};
 
 }  // namespace chancy
