@@ -48,17 +48,30 @@ namespace {
 struct running_jobs {
     int64 total;
     int64 unsettled;  // claimed or ended by a transaction that has not ended: room may come without anybody telling
-    bytes *keys;      // sorted; one for each job that has a key
-    size_t count;
-};
+    bytes *keys;      // sorted by sort(); one for each job that has a key
+    size_t count, capacity;
 
-bool key_before(bytes a, bytes b) { return compare(a, b) < 0; }
+    void add(bytes key) {
+        if (count == capacity) {
+            capacity = std::max<size_t>(64, capacity * 2);
+            size_t size = sizeof(bytes) * capacity;
+            keys = static_cast<bytes *>(keys == nullptr ? palloc(size) : repalloc_huge(keys, size));
+        }
+        keys[count++] = key;
+    }
+    void sort() {
+        std::sort(keys, keys + count, [](bytes a, bytes b) { return compare(a, b) < 0; });
+    }
+    int32 of(bytes key) const {
+        auto range = std::equal_range(keys, keys + count, key, [](bytes a, bytes b) { return compare(a, b) < 0; });
+        return static_cast<int32>(range.second - range.first);
+    }
+};
 
 bytes copy(bytes b) { return {pnstrdup(b.data, b.size), b.size}; }
 
 running_jobs count_running(table &jobs, bytes queue, bool keys) {
     running_jobs seen{};
-    size_t capacity = 0;
     SnapshotData dirty;
     InitDirtySnapshot(dirty);
     lookup running = begin_lookup(jobs, "jobs_running", F_TEXTEQ, C_COLLATION_OID, &dirty);
@@ -68,22 +81,11 @@ running_jobs count_running(table &jobs, bytes queue, bool keys) {
         seen.total++;
         seen.unsettled += TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax);
         bytes key = keys ? read_job(jobs.found).concurrency_key : bytes{nullptr, 0};
-        if (key.data == nullptr) continue;
-        if (seen.count == capacity) {
-            capacity = std::max<size_t>(64, capacity * 2);
-            size_t size = sizeof(bytes) * capacity;
-            seen.keys = static_cast<bytes *>(seen.keys == nullptr ? palloc(size) : repalloc_huge(seen.keys, size));
-        }
-        seen.keys[seen.count++] = copy(key);
+        if (key.data != nullptr) seen.add(copy(key));
     }
     end_lookup(running);
-    std::sort(seen.keys, seen.keys + seen.count, key_before);
+    seen.sort();
     return seen;
-}
-
-int32 running_of(const running_jobs &seen, bytes key) {
-    auto range = std::equal_range(seen.keys, seen.keys + seen.count, key, key_before);
-    return static_cast<int32>(range.second - range.first);
 }
 
 // Where this backend's turns stand in a queue.
@@ -121,14 +123,14 @@ constexpr int passed_for_keyless = 1000;  // waiting jobs with a key that one fe
 struct seat {
     bytes key;
     pg_uuid_t last;  // the job looked at last
-    int32 room;
+    int32 room, served;
     bool done;
 };
 
 struct walk {
     claims &c;
     const queue_limits &limits;
-    const running_jobs &running;
+    running_jobs &running;
     rotation &at;
     Datum queue;
     IndexScanDesc levels, keyless, keys, inside;  // by priority; of one also by id; by key; of that also by id
@@ -206,9 +208,11 @@ bool serve(walk &w, int32 priority, seat &s) {
             w.at.walking = s.done = true;
             w.at.priority = priority;
             w.at.id = row.id;
+            w.c.passed++;  // there may be one further on: look again soon
             return false;
         }
         if (!claim_found(w.c, row)) continue;
+        s.served++;
         if (--s.room == 0) s.done = true;
         return true;
     }
@@ -223,7 +227,7 @@ seat &add_seat(walk &w, bytes key, int32 room) {
         size_t size = sizeof(seat) * w.capacity;
         w.seats = static_cast<seat *>(w.seats == nullptr ? palloc(size) : repalloc_huge(w.seats, size));
     }
-    return w.seats[w.count++] = {key, lowest_id, room, false};
+    return w.seats[w.count++] = {key, lowest_id, room, 0, false};
 }
 
 bool full(const walk &w) { return w.c.count >= w.c.up_to; }
@@ -232,7 +236,7 @@ bool full(const walk &w) { return w.c.count >= w.c.up_to; }
 void first_round(walk &w, int32 priority, bytes from, bytes to) {
     for (bytes key = next_key(w, priority, from); key.data != nullptr; key = next_key(w, priority, key)) {
         if (to.data != nullptr && compare(key, to) > 0) return;
-        int32 room = w.limits.max_running_per_key - running_of(w.running, key);
+        int32 room = w.limits.max_running_per_key - w.running.of(key);
         if (room <= 0) {
             w.blocked = true;
             continue;
@@ -264,6 +268,19 @@ bytes random_place(walk &w, int32 priority) {
     return {text, same + 7};
 }
 
+// Each in turn, until the fetch is full or nobody has anything left.
+void further_rounds(walk &w, int32 priority) {
+    for (bool any = true; any && !full(w);) {
+        any = false;
+        for (size_t i = 0; i < w.count && !full(w); i++) {
+            seat &s = w.seats[i];
+            if (s.done || !serve(w, priority, s)) continue;
+            any = true;
+            if (s.key.data != nullptr) stand_at(w.at, s.key);
+        }
+    }
+}
+
 void serve_level(walk &w, int32 priority) {
     w.count = 0;
     w.budget = passed_for_keyless;
@@ -274,16 +291,13 @@ void serve_level(walk &w, int32 priority) {
     bytes from = w.at.key_size >= 0 ? copy({w.at.key, w.at.key_size}) : random_place(w, priority);
     first_round(w, priority, from, {nullptr, 0});
     if (!full(w)) first_round(w, priority, {nullptr, 0}, from);
-    for (bool any = true; any && !full(w);) {
-        any = false;
-        for (size_t i = 0; i < w.count && !full(w); i++) {
-            seat &s = w.seats[i];
-            if (s.done || !serve(w, priority, s)) continue;
-            any = true;
-            if (s.key.data != nullptr) stand_at(w.at, s.key);
-        }
+    further_rounds(w, priority);
+    // What runs now counts for the lower priorities.
+    for (const seat &s : std::span(w.seats, w.count)) {
+        w.blocked = w.blocked || s.room == 0;
+        for (int32 i = 0; i < s.served && s.key.data != nullptr; i++) w.running.add(s.key);
     }
-    for (size_t i = 0; i < w.count; i++) w.blocked = w.blocked || w.seats[i].room == 0;
+    w.running.sort();
 }
 
 // Claims in (priority DESC) order; of one priority the keys take turns.
@@ -299,7 +313,7 @@ bool fetched_before(HeapTuple a, HeapTuple b, TupleDesc desc) {
     return compare(*DatumGetUUIDP(heap_getattr(a, jobs_id, desc, &null)), *DatumGetUUIDP(heap_getattr(b, jobs_id, desc, &null))) < 0;
 }
 
-void claim_by_key(claims &c, const queue_limits &limits, const running_jobs &running) {
+void claim_by_key(claims &c, const queue_limits &limits, running_jobs &running) {
     auto scan = [&](const char *index, int bounds) {
         return compat::begin_index_scan(c.jobs.rel, c.jobs.index(index), SnapshotSelf, bounds);
     };
@@ -316,15 +330,14 @@ void claim_by_key(claims &c, const queue_limits &limits, const running_jobs &run
 
 void claim_limited(claims &c, const queue_limits &limits) {
     running_jobs running = count_running(c.jobs, c.queue, limits.max_running_per_key > 0);
-    if (limits.max_running > 0) {
-        int64 room = std::max<int64>(limits.max_running - running.total, 0);
-        c.blocked = room < c.up_to;
-        c.up_to = static_cast<int32>(std::min<int64>(c.up_to, room));
-    }
+    int64 room = limits.max_running > 0 ? std::max<int64>(limits.max_running - running.total, 0) : c.up_to;
+    bool limited = room < c.up_to;
+    c.up_to = static_cast<int32>(std::min<int64>(c.up_to, room));
     if (c.up_to > 0 && limits.max_running_per_key > 0)
         claim_by_key(c, limits, running);
     else if (c.up_to > 0)
         claim_due(c);
+    c.blocked = c.blocked || limited || (limits.max_running > 0 && c.count == room);
     // Somebody's rollback may give room, and no event tells of it: look again soon.
     if (c.blocked && running.unsettled > 0) c.passed++;
 }
