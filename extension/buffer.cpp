@@ -4,6 +4,7 @@
 #include "queue.hpp"
 #include "rows.hpp"
 #include "setting.hpp"
+#include "workflow.hpp"
 
 namespace chancy {
 
@@ -32,6 +33,7 @@ struct call {
     const char *name;
     std::span<change> changes;
     deleted_queue queue;  // of delete_queue; otherwise its name is null
+    const workflow_change *workflow;  // of calls of workflows; otherwise null
 };
 
 // A flush: the calls before upto are made. When the subtransaction rolls back, they are to be made again.
@@ -127,6 +129,13 @@ void buffer_delete(const deleted_queue &queue) {
     c.queue.call = current.calls.count - 1;
 }
 
+void buffer_workflow(const char *name, const workflow_change &workflow) {
+    call &c = current.calls.add();
+    c.made_in = GetCurrentSubTransactionId();
+    c.name = name;
+    c.workflow = &workflow;
+}
+
 bool delete_is_buffered(bytes queue) {
     for (int i = current.made(); i < current.calls.count; i++)
         if (current.calls.items[i].queue.name.data != nullptr && current.calls.items[i].queue.name == queue) return true;
@@ -143,12 +152,6 @@ void buffer_event(const char *payload) {
     e.payload = MemoryContextStrdup(buffer_memory(), payload);
 }
 
-void take_back_event(const char *payload) {
-    if (current.events.count == 0) return;
-    const event &last = current.events.last();
-    if (last.made_in == GetCurrentSubTransactionId() && strcmp(last.payload, payload) == 0) current.events.count--;
-}
-
 void note_locks() {
     if (current.locks_since == InvalidSubTransactionId) current.locks_since = GetCurrentSubTransactionId();
 }
@@ -163,28 +166,6 @@ void name_call(void *argument) {
     else
         errcontext("chancy.%s(), buffered call %d of this transaction, element %d, written at commit",
                    current.calls.items[c->call].name, c->call + 1, c->element);
-}
-
-// A push whose id is cancelled later in the same transaction never happens.
-void withdraw(std::span<change> changes) {
-    int pushes = 0, cancels = 0;
-    for (change &c : changes) {
-        pushes += c.kind == change_kind::push;
-        cancels += c.kind == change_kind::cancel;
-    }
-    if (pushes == 0 || cancels == 0) return;
-    change **first = static_cast<change **>(palloc_extended(sizeof(change *) * pushes, MCXT_ALLOC_HUGE));
-    change **end = first;
-    for (change &c : changes)
-        if (c.kind == change_kind::push) *end++ = &c;
-    std::sort(first, end, [](const change *a, const change *b) { return compare(a->id, b->id) < 0; });
-    for (change &c : changes) {
-        if (c.kind != change_kind::cancel) continue;
-        change **push =
-            std::lower_bound(first, end, c.id, [](const change *a, const pg_uuid_t &id) { return compare(a->id, id) < 0; });
-        if (push == end || compare((*push)->id, c.id) != 0 || (*push)->order > c.order) continue;
-        (*push)->is = c.is = verdict::withdrawn;
-    }
 }
 
 // What a handler wrote in this transaction counts exactly once or not at all: its result must apply.
@@ -214,12 +195,22 @@ std::span<change> take_changes(int begin, int end) {
     return {changes, count};
 }
 
-void flush_changes(std::span<change> changes, const policy &how) {
-    if (changes.empty()) return;
+std::span<workflow_change> take_workflows(int begin, int end) {
+    auto *workflows = static_cast<workflow_change *>(palloc(sizeof(workflow_change) * (end - begin + 1)));
+    size_t count = 0;
+    for (int i = begin; i < end; i++)
+        if (const workflow_change *w = current.calls.items[i].workflow; w != nullptr) {
+            workflows[count] = *w;
+            workflows[count++].call = i;
+        }
+    return {workflows, count};
+}
+
+void flush_changes(std::span<change> changes, std::span<workflow_change> workflows, const policy &how) {
+    if (changes.empty() && workflows.empty()) return;
     auto *reserved = static_cast<pg_uuid_t *>(palloc_extended(sizeof(pg_uuid_t) * changes.size(), MCXT_ALLOC_HUGE));
     for (size_t i = 0; i < changes.size(); i++) reserved[i] = changes[i].id;
-    withdraw(changes);
-    with_jobs([&](table &jobs) { apply(jobs, changes, how); });
+    with_jobs([&](table &jobs) { apply_workflows(jobs, workflows, changes, how); });
     check_results(changes, how.at);
     *how.at = nullptr;
     for (size_t i = 0; i < changes.size(); i++) {
@@ -259,7 +250,7 @@ void flush(bool at_commit) {
                 permit all{true, nullptr, 0};
                 policy how{current.locks_since == InvalidSubTransactionId ? waiting::allowed : waiting::never, deadline,
                            all, &at};
-                flush_changes(take_changes(begin, end), how);
+                flush_changes(take_changes(begin, end), take_workflows(begin, end), how);
                 flush_deletes(begin, end, how);
                 PopActiveSnapshot();
             }

@@ -24,14 +24,15 @@ void buffer(const char *name, std::span<change> changes);
 struct deleted_queue;
 void buffer_delete(const deleted_queue &queue);
 
+// Buffers a call of push_workflow and its like, which lives in buffer_memory().
+struct workflow_change;
+void buffer_workflow(const char *name, const workflow_change &workflow);
+
 // Will this transaction delete the queue at commit?
 bool delete_is_buffered(bytes queue);
 
 // An event to be sent at commit, unless the subtransaction of the moment rolls back. payload is copied.
 void buffer_event(const char *payload);
-
-// Drops the event again, if this subtransaction has buffered it just before.
-void take_back_event(const char *payload);
 
 // Says that this transaction holds locks of ours: from now on its flush tries and does not wait.
 void note_locks();

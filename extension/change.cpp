@@ -3,6 +3,7 @@
 #include "buffer.hpp"
 #include "event.hpp"
 #include "role.hpp"
+#include "workflow.hpp"
 
 namespace chancy {
 
@@ -99,6 +100,7 @@ void locate_all(writer &w, std::span<change> changes) {
 state fill(writer &w, change &c, TupleTableSlot *slot) {
     state after = state::failed;
     copy_row(w.jobs, slot);
+    c.is_step = marks_step(DatumGetJsonbP(slot->tts_values[jobs_meta - 1]));
     switch (c.kind) {
         case change_kind::result:
             write_result(w.jobs, slot, c, &after);
@@ -146,8 +148,9 @@ void enter_slot(writer &w, change &c) {
             return;
         }
         if (TransactionIdIsValid(seen.entering)) {
-            wait_for_entry(w.jobs, w.by_key, seen, w.how);
-            continue;
+            if (wait_for_entry(w.jobs, w.by_key, seen, w.how)) continue;
+            c.is = verdict::locked;
+            return;
         }
         state after = fill(w, c, w.jobs.held);
         if (update_speculatively(w.jobs, &w.jobs.held->tts_tid)) return applied(c, after);
@@ -227,6 +230,27 @@ bool same_group(const change *a, const change *b) {
 
 }  // namespace
 
+void withdraw(std::span<change> changes) {
+    int pushes = 0, cancels = 0;
+    for (change &c : changes) {
+        pushes += c.kind == change_kind::push;
+        cancels += c.kind == change_kind::cancel;
+    }
+    if (pushes == 0 || cancels == 0) return;
+    change **first = static_cast<change **>(palloc_extended(sizeof(change *) * pushes, MCXT_ALLOC_HUGE));
+    change **end = first;
+    for (change &c : changes)
+        if (c.kind == change_kind::push) *end++ = &c;
+    std::sort(first, end, [](const change *a, const change *b) { return compare(a->id, b->id) < 0; });
+    for (change &c : changes) {
+        if (c.kind != change_kind::cancel) continue;
+        change **push =
+            std::lower_bound(first, end, c.id, [](const change *a, const pg_uuid_t &id) { return compare(a->id, id) < 0; });
+        if (push == end || compare((*push)->id, c.id) != 0 || (*push)->order > c.order) continue;
+        (*push)->is = c.is = verdict::withdrawn;
+    }
+}
+
 void check_queues(std::span<change> changes, const permit &may) {
     if (may.all) return;
     with_jobs([=](table &jobs) {
@@ -272,6 +296,7 @@ void apply(table &jobs, std::span<change> changes, const policy &how) {
     if (keys || rows) note_locks();
     CommandCounterIncrement();
     tell(changes);
+    advance(jobs, changes);
 }
 
 }  // namespace chancy

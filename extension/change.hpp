@@ -15,7 +15,6 @@ enum class outcome : uint8 { succeeded, failed, discarded, snoozed, released };
 
 struct new_job {
     bytes func, queue, key;  // key.data null without a key
-    bytes concurrency_key;   // data null without one
     Jsonb *kwargs, *limits, *meta;
     int32 priority, max_attempts;
     TimestampTz scheduled_at;
@@ -41,7 +40,7 @@ enum class verdict : uint8 {
     applied,
     stale,     // result: another attempt, or none
     finished,  // cancel: not live any more; retry: not finished
-    locked,    // another transaction holds the row, and we do not wait
+    locked,    // another transaction holds the row or the key, and we do not wait
     conflict,  // retry: the key has another live job
     missing,   // no such job
 };
@@ -60,6 +59,7 @@ struct change {
     bytes queue;   // rows: the job's queue
     state after;   // the job's state afterwards, or now when the change did not apply
     bool known;    // after is set
+    bool is_step;  // rows: the job may be a workflow's step
     HeapTuple row;  // rows: the version that the look-up found
     union {
         new_job *job;
@@ -70,6 +70,7 @@ struct change {
 enum class waiting : uint8 {
     allowed,  // in the one order
     never,    // the transaction holds a lock of ours already: what is busy ends it with 40001
+    passes,   // a push from inside: what is busy is told as locked, and left for the next turn
 };
 
 struct permit;
@@ -84,6 +85,9 @@ struct policy {
 // Applies all changes; decides each one's verdict. Ends with a new command id, so that the next call
 // sees what this one wrote.
 void apply(table &jobs, std::span<change> changes, const policy &how);
+
+// A push whose id is cancelled later in the same transaction never happens.
+void withdraw(std::span<change> changes);
 
 // Refuses (42501) changes to jobs of queues that are not permitted; for calls that are made at commit.
 void check_queues(std::span<change> changes, const permit &may);
@@ -107,6 +111,24 @@ void wait_until(TimestampTz deadline, Wait wait) {
 int64 id_tick(const pg_uuid_t &id);
 int64 take_tick();
 
+// Ids for all pushes, strictly rising, also against those that this backend gave before (push.cpp).
+void make_ids(std::span<change> pushes);
+
+// What a push that does not say otherwise has (push.cpp).
+struct job_defaults {
+    Jsonb *object, *array;
+    TimestampTz now;
+};
+job_defaults make_defaults();
+// Further keys that an object with a job may have: take says whether it knows the name; value is null for JSON null.
+struct more_fields {
+    bool (*take)(void *context, bytes name, JsonbValue *value);
+    void *context;
+    const char *known;  // for the hint
+};
+// Reads and checks an object with push's parameter names as keys.
+void read_job_object(JsonbContainer *object, place where, const job_defaults &d, new_job *job, const more_fields *more);
+
 // Refuses (55000) a table with an added column that push would leave without its value (push.cpp).
 void check_added_columns(table &jobs);
 
@@ -127,7 +149,7 @@ struct key_state {
 lookup begin_key_lookup(table &jobs);
 // share: hold a waiting job FOR KEY SHARE, so that it does not run before we commit.
 key_state probe_key(table &jobs, lookup &by_key, bytes key, bool share, const policy &how);
-// Waits until whoever enters the slot has ended, or 40001.
-void wait_for_entry(table &jobs, lookup &by_key, const key_state &seen, const policy &how);
+// Waits until whoever enters the slot has ended, or 40001; false when we pass by what is busy.
+bool wait_for_entry(table &jobs, lookup &by_key, const key_state &seen, const policy &how);
 
 }  // namespace chancy

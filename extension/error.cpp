@@ -8,7 +8,7 @@ namespace chancy {
 
 char *path(place where) {
     if (where.list == nullptr) return pstrdup(where.field);
-    if (where.index < 0) return pstrdup(where.list);
+    if (where.index < 0) return where.field == nullptr ? pstrdup(where.list) : psprintf("%s.%s", where.list, where.field);
     if (where.field == nullptr) return psprintf("%s[%d]", where.list, where.index);
     return psprintf("%s[%d].%s", where.list, where.index, where.field);
 }

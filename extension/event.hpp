@@ -7,9 +7,7 @@ namespace chancy {
 
 // {"t": type, field: value}, to be sent at commit (buffer.cpp keeps it until then).
 void emit(const char *type, const char *field, bytes value);
-
-// Takes back this subtransaction's last word that the queue has jobs: it has fetched them itself.
-void take_back_pushed(bytes queue);
+void emit(const char *type, const char *field, bytes value, const char *second, bytes second_value);
 
 // False when nobody waits for any job, as mostly: the table has no pages then.
 bool anybody_watches();

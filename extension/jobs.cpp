@@ -53,8 +53,6 @@ job_row read_job(TupleTableSlot *slot) {
     row.queue = text_of(slot, jobs_queue);
     row.is = state_of(text_of(slot, jobs_state));
     row.key = text_of(slot, jobs_unique_key);
-    row.concurrency_key = text_of(slot, jobs_concurrency_key);
-    row.priority = DatumGetInt32(values[jobs_priority - 1]);
     row.attempts = DatumGetInt32(values[jobs_attempts - 1]);
     row.max_attempts = DatumGetInt32(values[jobs_max_attempts - 1]);
     row.taken_by = text_of(slot, jobs_taken_by);
@@ -68,24 +66,7 @@ lookup begin_id_lookup(table &jobs, Snapshot snapshot) {
 }
 
 bool find_job(table &jobs, lookup &by_id, const pg_uuid_t &id, TupleTableSlot *slot) {
-    seek(by_id, UUIDPGetDatum(&id));
-    if (index_getnext_slot(by_id.scan, ForwardScanDirection, slot)) return true;
-    // No version at all: no such job. (Asking an MVCC snapshot would take a predicate lock on the gap, and
-    // fail serializable transactions for nobody's fault.)
-    lookup any = begin_id_lookup(jobs, SnapshotAny);
-    seek(any, UUIDPGetDatum(&id));
-    bool exists = index_getnext_slot(any.scan, ForwardScanDirection, slot);
-    end_lookup(any);
-    if (!exists) return false;
-    // SnapshotSelf can miss a row that is updated while we look: the old version is dead already, the
-    // new one's index entry came behind us. A fresh MVCC snapshot sees exactly one of the two.
-    Snapshot fresh = RegisterSnapshot(GetLatestSnapshot());
-    lookup again = begin_id_lookup(jobs, fresh);
-    seek(again, UUIDPGetDatum(&id));
-    bool found = index_getnext_slot(again.scan, ForwardScanDirection, slot);
-    end_lookup(again);
-    UnregisterSnapshot(fresh);
-    return found;
+    return find(jobs, by_id, UUIDPGetDatum(&id), slot);
 }
 
 Datum append_error(Datum errors, int32 attempt, bytes text) {

@@ -26,7 +26,7 @@ bool share_row(table &jobs, bool leaving, const policy &how) {
     TM_Result locked = TM_Ok;
     // Following an update waits, whatever the policy, for a transaction that has deleted the newer version
     // or locked it FOR UPDATE: it is the holder of this key's row, so the order stands; but who may not wait does not follow.
-    uint8 follow = how.wait == waiting::never ? 0 : TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+    uint8 follow = how.wait == waiting::allowed ? TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS : 0;
     auto lock = [&] {
         locked = table_tuple_lock(jobs.rel, &tid, SnapshotSelf, jobs.held, GetCurrentCommandId(true), LockTupleKeyShare,
                                   LockWaitSkip, follow, &failure);
@@ -76,17 +76,22 @@ key_state probe_key(table &jobs, lookup &by_key, bytes key, bool share, const po
     }
 }
 
-void wait_for_entry(table &jobs, lookup &by_key, const key_state &seen, const policy &how) {
+bool wait_for_entry(table &jobs, lookup &by_key, const key_state &seen, const policy &how) {
     // A scan keeps its page pinned, and VACUUM would wait for the pin as long as we wait here.
     index_rescan(by_key.scan, &by_key.key, 1, nullptr, 0);
     ExecClearTuple(jobs.found);
     // A token is held for the moment of an insert, and by nobody who waits for more than another token.
-    if (seen.token != 0) return SpeculativeInsertionWait(seen.entering, seen.token);
+    if (seen.token != 0) {
+        SpeculativeInsertionWait(seen.entering, seen.token);
+        return true;
+    }
+    if (how.wait == waiting::passes) return false;
     if (how.wait == waiting::never) give_way("a key that another transaction is pushing");
     wait_until(how.deadline, [&] {
         ItemPointerData tid = seen.tid;
         XactLockTableWait(seen.entering, jobs.rel, &tid, XLTW_InsertIndex);
     });
+    return true;
 }
 
 }  // namespace chancy

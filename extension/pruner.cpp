@@ -8,6 +8,7 @@
 #include "buffer.hpp"
 #include "purge.hpp"
 #include "task.hpp"
+#include "workflow.hpp"
 
 namespace chancy {
 
@@ -172,6 +173,8 @@ int prune(Jsonb *given, int32 up_to) {
             TimestampTz completed =
                 jobs.found->tts_isnull[jobs_completed_at - 1] ? 0 : DatumGetTimestampTz(values[jobs_completed_at - 1]);
             if (!matches(r, row, view(values[jobs_func - 1]), completed, count_seen(seen, row.queue))) continue;
+            // Later steps read its result.
+            if (marks_step(DatumGetJsonbP(values[jobs_meta - 1])) && is_step_under_way(row.id)) continue;
             ItemPointerData tid = jobs.found->tts_tid;
             deleted += delete_row(jobs.rel, &tid, false) == TM_Ok;
         }

@@ -14,13 +14,16 @@ namespace chancy {
 namespace {
 
 constexpr const char *push_keys =
-    "func, kwargs, queue, priority, max_attempts, scheduled_at, unique_key, limits, meta, on_conflict, concurrency_key";
+    "func, kwargs, queue, priority, max_attempts, scheduled_at, unique_key, limits, meta, on_conflict";
+// Microseconds from 1970 to PostgreSQL's 2000.
+constexpr int64 epoch_shift = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 
 int64 last_tick = 0;  // of this backend
 
 int64 next_tick() { return std::max((GetCurrentTimestamp() + epoch_shift) * 10, last_tick + 1); }
 
-// Ids for all pushes, strictly rising, also against those that this backend gave before.
+}  // namespace
+
 void make_ids(std::span<change> pushes) {
     int64 tick = next_tick();
     uint64 *random = static_cast<uint64 *>(palloc(sizeof(uint64) * pushes.size()));
@@ -37,11 +40,12 @@ void make_ids(std::span<change> pushes) {
     pfree(random);
 }
 
+namespace {
+
 void check_job(const new_job &job, place where) {
     check_text(where.at("func"), job.func, max_name);
     check_text(where.at("queue"), job.queue, max_queue);
     if (job.key.data != nullptr) check_text(where.at("unique_key"), job.key, max_name);
-    if (job.concurrency_key.data != nullptr) check_text(where.at("concurrency_key"), job.concurrency_key, max_name);
     if (job.max_attempts < 1) refuse(where.at("max_attempts"), "must be at least 1", "1 means: run once, no retry.");
     check_finite(where.at("scheduled_at"), job.scheduled_at);
 }
@@ -50,18 +54,14 @@ void check_conflict_mode(bytes mode, place where) {
     if (!(mode == view("keep"))) refuse(where, "is not a known mode", "Known: \"keep\", which leaves the live job as it is.");
 }
 
-// What a push that does not say otherwise has.
-struct defaults {
-    Jsonb *object, *array;
-    TimestampTz now;
-};
-
 Jsonb *parse(const char *json) { return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json))); }
 
-defaults make_defaults() { return {parse("{}"), parse("[]"), GetCurrentTransactionStartTimestamp()}; }
+}  // namespace
 
-void read_job_object(JsonbContainer *object, place where, const defaults &d, new_job *job) {
-    *job = {.func = {nullptr, 0}, .queue = view("default"), .key = {nullptr, 0}, .concurrency_key = {nullptr, 0}, .kwargs = d.object, .limits = d.array,
+job_defaults make_defaults() { return {parse("{}"), parse("[]"), GetCurrentTransactionStartTimestamp()}; }
+
+void read_job_object(JsonbContainer *object, place where, const job_defaults &d, new_job *job, const more_fields *more) {
+    *job = {.func = {nullptr, 0}, .queue = view("default"), .key = {nullptr, 0}, .kwargs = d.object, .limits = d.array,
             .meta = d.object, .priority = 0, .max_attempts = 1, .scheduled_at = d.now};
     each_field(object, [&](bytes name, JsonbValue *value) {
         bool given = value->type != jbvNull;
@@ -79,21 +79,21 @@ void read_job_object(JsonbContainer *object, place where, const defaults &d, new
             if (given) job->scheduled_at = json_time(value, where.at("scheduled_at"));
         } else if (name == view("unique_key")) {
             if (given) job->key = json_text(value, where.at("unique_key"));
-        } else if (name == view("concurrency_key")) {
-            if (given) job->concurrency_key = json_text(value, where.at("concurrency_key"));
         } else if (name == view("limits")) {
             if (given) check_limits(job->limits = json_array(value, where.at("limits")), where.at("limits"));
         } else if (name == view("meta")) {
             if (given) job->meta = json_object(value, where.at("meta"));
         } else if (name == view("on_conflict")) {
             if (given) check_conflict_mode(json_text(value, where.at("on_conflict")), where.at("on_conflict"));
-        } else {
-            refuse_field(where, name, push_keys);
+        } else if (more == nullptr || !more->take(more->context, name, given ? value : nullptr)) {
+            refuse_field(where, name, more == nullptr ? push_keys : psprintf("%s, %s", more->known, push_keys));
         }
     });
     if (job->func.data == nullptr) refuse(where.at("func"), "is missing", "Every job needs a func.");
     check_job(*job, where);
 }
+
+namespace {
 
 // '[]', built once per backend.
 Jsonb *no_errors() {
@@ -125,7 +125,6 @@ void fill_row(table &jobs, const change &c) {
     set(jobs, jobs_created_at, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
     set(jobs, jobs_scheduled_at, TimestampTzGetDatum(job.scheduled_at));
     if (job.key.data != nullptr) set(jobs, jobs_unique_key, text_datum(job.key));
-    if (job.concurrency_key.data != nullptr) set(jobs, jobs_concurrency_key, text_datum(job.concurrency_key));
     set(jobs, jobs_errors, JsonbPGetDatum(no_errors()));
     set(jobs, jobs_recoveries, Int32GetDatum(0));
 }
@@ -143,7 +142,7 @@ int64 id_tick(const pg_uuid_t &id) {
 // A column that the user added gets NULL, so one that needs a value cannot be honoured.
 void check_added_columns(table &jobs) {
     TupleDesc desc = RelationGetDescr(jobs.rel);
-    for (int i = jobs_concurrency_key; i < desc->natts; i++) {
+    for (int i = jobs_result; i < desc->natts; i++) {
         Form_pg_attribute column = TupleDescAttr(desc, i);
         if (!column->attisdropped && (column->atthasdef || column->attnotnull))
             ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -167,8 +166,9 @@ void insert_job(table &jobs, lookup &by_key, change &c, const policy &how) {
             return;
         }
         if (TransactionIdIsValid(seen.entering)) {
-            wait_for_entry(jobs, by_key, seen, how);
-            continue;
+            if (wait_for_entry(jobs, by_key, seen, how)) continue;
+            c.is = verdict::locked;
+            return;
         }
         fill_row(jobs, c);
         if (insert_speculatively(jobs)) {
@@ -228,7 +228,6 @@ pg_uuid_t push_one(moment m, FunctionCallInfo fcinfo) {
     place here{nullptr, 0, nullptr};
     std::span<new_job> given = make_span<new_job>(1);
     given[0] = {.func = copy_argument_text(fcinfo, 0), .queue = copy_argument_text(fcinfo, 2), .key = copy_argument_text(fcinfo, 6),
-                .concurrency_key = copy_argument_text(fcinfo, 10),
                 .kwargs = PG_GETARG_JSONB_P_COPY(1), .limits = PG_GETARG_JSONB_P_COPY(7), .meta = PG_GETARG_JSONB_P_COPY(8),
                 .priority = PG_GETARG_INT32(3), .max_attempts = PG_GETARG_INT32(4), .scheduled_at = PG_GETARG_TIMESTAMPTZ(5)};
     check_object(given[0].kwargs, here.at("kwargs"));
@@ -243,9 +242,9 @@ std::span<change> push_many(moment m, const char *name, FunctionCallInfo fcinfo)
     // What is buffered points into the batch, so that has to live as long.
     Jsonb *batch = m == moment::now ? PG_GETARG_JSONB_P(0) : PG_GETARG_JSONB_P_COPY(0);
     std::span<new_job> given = make_span<new_job>(batch_size(batch, "jobs"));
-    defaults d = make_defaults();
+    job_defaults d = make_defaults();
     each_object(batch, "jobs", [&](int i, JsonbContainer *object) {
-        read_job_object(object, {"jobs", i, nullptr}, d, &given[i]);
+        read_job_object(object, {"jobs", i, nullptr}, d, &given[i], nullptr);
     });
     return push_all(m, name, given);
 }

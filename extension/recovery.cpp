@@ -11,6 +11,7 @@
 #include "maintenance.hpp"
 #include "rows.hpp"
 #include "worker.hpp"
+#include "workflow.hpp"
 
 namespace chancy {
 
@@ -53,6 +54,8 @@ recovery recover(table &jobs, int32 max_recoveries, int64 grace, int32 up_to) {
     TimestampTz now = GetCurrentTimestamp();
     bool settled = now - up_since() >= grace;
     recovery done{};
+    pg_uuid_t *failed_steps = static_cast<pg_uuid_t *>(palloc(sizeof(pg_uuid_t)));
+    size_t failed_count = 0;
     bytes last{nullptr, 0};
     presence worker = presence::alive;
     lookup running = begin_lookup(jobs, "jobs_running", InvalidOid, InvalidOid, SnapshotSelf);
@@ -61,7 +64,7 @@ recovery recover(table &jobs, int32 max_recoveries, int64 grace, int32 up_to) {
         CHECK_FOR_INTERRUPTS();
         job_row row = read_job(jobs.found);
         if (row.is != state::running || row.taken_by.data == nullptr) continue;
-        // The index is in order of queues, and of workers in each.
+        // The index is in order of workers.
         if (last.data == nullptr || !(last == row.taken_by)) {
             last = view(pnstrdup(row.taken_by.data, row.taken_by.size));
             worker = find_worker(last, now);
@@ -70,16 +73,22 @@ recovery recover(table &jobs, int32 max_recoveries, int64 grace, int32 up_to) {
         if (worker == presence::unknown && (!settled || now - row.started_at < grace)) continue;
         bytes queue = view(pnstrdup(row.queue.data, row.queue.size));
         pg_uuid_t id = row.id;
+        bool is_step = marks_step(DatumGetJsonbP(jobs.found->tts_values[jobs_meta - 1]));
         bool again = fill_recovered(jobs, row, max_recoveries, now);
         if (update(jobs, &jobs.found->tts_tid, false) != TM_Ok) continue;
         (again ? done.recovered : done.failed)++;
-        // One that failed leaves a slot, where slots are counted.
-        emit("queue.pushed", "q", queue);
-        if (!again) tell_finished(id, state::failed);
+        if (again)
+            emit("queue.pushed", "q", queue);
+        else
+            tell_finished(id, state::failed);
+        if (again || !is_step) continue;
+        failed_steps = static_cast<pg_uuid_t *>(repalloc(failed_steps, sizeof(pg_uuid_t) * (failed_count + 1)));
+        failed_steps[failed_count++] = id;
     }
     end_lookup(running);
     if (done.recovered + done.failed > 0) note_locks();
     CommandCounterIncrement();
+    advance(jobs, std::span<const pg_uuid_t>{failed_steps, failed_count});
     return done;
 }
 

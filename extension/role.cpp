@@ -80,9 +80,10 @@ namespace {
 // The functions of each kind, by signature. An admin has all functions.
 constexpr const char *producer_functions =
     "chancy.push(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text, pg_catalog.int4, pg_catalog.int4, "
-    "pg_catalog.timestamptz, pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text, pg_catalog.text), "
+    "pg_catalog.timestamptz, pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text), "
     "chancy.push_many(pg_catalog.jsonb), chancy.push_at_commit(pg_catalog.jsonb), chancy.pushed(), chancy.flush(), "
-    "chancy.id_time(pg_catalog.uuid)";
+    "chancy.id_time(pg_catalog.uuid), chancy.push_workflow(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text), "
+    "chancy.add_steps(pg_catalog.uuid, pg_catalog.jsonb), chancy.push_group(pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb)";
 constexpr const char *worker_functions =
     "chancy.fetch_jobs(pg_catalog.text, pg_catalog.text, pg_catalog.int4), "
     "chancy.apply_updates(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text), "
@@ -90,7 +91,8 @@ constexpr const char *worker_functions =
     "chancy.running_jobs(pg_catalog.text), "
     "chancy.heartbeat(pg_catalog.text, pg_catalog._text, pg_catalog._text, pg_catalog.interval), "
     "chancy.retire_worker(pg_catalog.text), chancy.list_queues(), chancy.maintain(), chancy.next_maintenance(), chancy.event_channel(), "
-    "chancy.flush(), chancy.id_time(pg_catalog.uuid)";
+    "chancy.flush(), chancy.id_time(pg_catalog.uuid), chancy.advance_workflows(pg_catalog.int4), "
+    "chancy.step_results(pg_catalog.uuid)";
 
 void check_queue_names(ArrayType *queues) {
     if (array_contains_nulls(queues)) refuse({nullptr, 0, "queues"}, "must not contain NULL", "Leave queues out to grant all.");

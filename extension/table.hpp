@@ -57,6 +57,10 @@ lookup begin_lookup(table &t, const char *index, Oid equality, Oid collation, Sn
 void seek(lookup &l, Datum value);
 inline void end_lookup(lookup &l) { index_endscan(l.scan); }
 
+// The newest version of the key's row that is committed or our own, into slot; false when there is none. l is a look-up
+// with SnapshotSelf.
+bool find(table &t, lookup &l, Datum key, TupleTableSlot *slot);
+
 // Reads one row by its primary key of one column, as committed now or by us, without a lock: calls body(row, desc)
 // and returns true when there is one.
 template <jumpable Body>

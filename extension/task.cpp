@@ -11,6 +11,7 @@ namespace chancy {
 extern const task recovery_task;
 extern const task pruner_task;
 extern const task workers_task;
+extern const task workflows_task;
 
 namespace {
 
@@ -18,6 +19,7 @@ constexpr const task *all_tasks[] = {
     &recovery_task,
     &pruner_task,
     &workers_task,
+    &workflows_task,
 };
 
 const char *list_names() {

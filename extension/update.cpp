@@ -3,11 +3,11 @@
 // A result is fenced (rule 8): it applies only while the job is running, taken by this worker, with
 // the started_at that the fetch gave. Anything else is told as stale and changes nothing.
 #include "buffer.hpp"
-#include "event.hpp"
 #include "fetch.hpp"
 #include "retry.hpp"
 #include "role.hpp"
 #include "rows.hpp"
+#include "workflow.hpp"
 
 namespace chancy {
 
@@ -168,9 +168,7 @@ void exchange(FunctionCallInfo fcinfo, const rows &out) {
             if (c.is != verdict::applied) put("refused", reason(c.is), c.element + 1, 0);
         if (up_to == 0) return;
         fetched got = fetch(jobs, queue, worker, up_to);
-        if (got.exhausted) take_back_pushed(queue);
         if (got.passed > 0) put("passed", nullptr, got.passed, 0);
-        if (got.wait > 0) put("wait", nullptr, static_cast<int>(std::min<int64>((got.wait + 999) / 1000, PG_INT32_MAX)), 0);
         for (HeapTuple job : got.jobs) put("job", nullptr, 0, heap_copy_tuple_as_datum(job, RelationGetDescr(jobs.rel)));
     });
 }
@@ -216,7 +214,8 @@ void write_result(table &jobs, TupleTableSlot *slot, const change &c, state *aft
         set_null(jobs, jobs_taken_by);  // started_at stays: the next claim's must be later
     if (r.error.data != nullptr)
         set(jobs, jobs_errors, append_error(slot->tts_values[jobs_errors - 1], row.attempts, r.error));
-    if (r.meta != nullptr) set(jobs, jobs_meta, JsonbPGetDatum(r.meta));
+    if (r.meta != nullptr)
+        set(jobs, jobs_meta, JsonbPGetDatum(keep_mark(DatumGetJsonbP(slot->tts_values[jobs_meta - 1]), r.meta)));
     if (r.value != nullptr) set(jobs, jobs_result, JsonbPGetDatum(r.value));
     set(jobs, jobs_recoveries, Int32GetDatum(0));
 }

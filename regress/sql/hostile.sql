@@ -90,6 +90,19 @@ SELECT * FROM chancy.recover_jobs();
 SELECT chancy.prune_jobs('{"and": [{"age": "1 day"}, {"queue": "default"}, {"func": ["one", "two"]}, {"not": {"state": "failed"}}]}');
 SELECT chancy.prune_jobs('{"keep": 5}');
 SELECT chancy.event_channel();
+SELECT chancy.push_workflow('w', '[{"step": "a", "func": "step", "queue": "w"}, {"step": "b", "func": "step", "queue": "w", "after": ["a"], "undo": {"func": "undo"}}]', 'compensate') AS workflow \gset
+SELECT chancy.add_steps(:'workflow', '[{"step": "c", "func": "step", "queue": "w", "after": ["b"]}]');
+SELECT step, state FROM chancy.get_workflow_steps(:'workflow');
+SELECT name, status FROM chancy.get_workflow(:'workflow');
+SELECT name FROM chancy.list_workflows();
+SELECT pg_catalog.length(chancy.workflow_dot(:'workflow')), pg_catalog.length(chancy.workflow_mermaid(:'workflow'));
+SELECT chancy.cancel_workflow(:'workflow');
+SELECT chancy.retry_workflow(:'workflow');
+SELECT advanced, busy FROM chancy.advance_workflows();
+SELECT chancy.push_group('g', '[{"func": "part", "queue": "w"}]', '{"func": "then", "queue": "w"}') AS grouped \gset
+SELECT step, state FROM chancy.get_workflow_steps(:'grouped');
+SELECT chancy.cancel_workflow(:'grouped');
+SELECT chancy.prune_workflows('0 s');
 
 -- As somebody else, with tables of the own in front of everything.
 SET ROLE regress_hostile_user;
@@ -106,6 +119,9 @@ SELECT name FROM chancy.list_queues();
 SELECT ord, state, applied FROM chancy.apply_updates('w', :'batch');
 SELECT kind, ord, reason, (job).func FROM chancy.exchange('w', :'batch', 'default', 1);
 SELECT FROM chancy.maintain() LIMIT 0;
+SELECT advanced, busy FROM chancy.advance_workflows();
+SELECT * FROM chancy.step_results(:'uid');
+SELECT chancy.push_workflow('user', '[{"step": "a", "func": "step", "queue": "w"}]') IS NOT NULL AS pushed;
 SELECT chancy.retire_worker('w');
 SELECT chancy.id_time(:'uid') IS NOT NULL AS time;
 RESET ROLE;

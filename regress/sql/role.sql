@@ -28,6 +28,12 @@ INSERT INTO calls (call) VALUES
     ('get_live_job(''in q1'')'), ('list_jobs()'), ('watch_jobs(''{}'')'), ('cancel_job(''00000000-0000-0000-0000-000000000001'')'),
     ('cancel_jobs(''{00000000-0000-0000-0000-000000000001}'')'), ('retry_job(''00000000-0000-0000-0000-000000000001'')'),
     ('declare_queue(''q1'')'), ('pause_queue(''q1'')'), ('resume_queue(''q1'')'), ('delete_queue(''q3'')'), ('prune_jobs(''{"age": "1 day"}'')'),
+    ('push_workflow(''w'', ''[{"step": "a", "func": "f", "queue": "q1"}]'')'), ('push_workflow(''w'', ''[{"step": "a", "func": "f", "queue": "q1"}, {"step": "b", "func": "f", "queue": "q2", "after": ["a"]}]'')'),
+    ('push_workflow(''w'', ''[{"step": "a", "func": "f", "queue": "q1", "undo": {"func": "f", "queue": "q2"}}]'')'), ('push_group(''g'', ''[]'', ''{"func": "f", "queue": "q1"}'')'),
+    ('add_steps(''00000000-0000-0000-0000-00000000000a'', ''[{"step": "b", "func": "f", "queue": "q1"}]'')'), ('add_steps(''00000000-0000-0000-0000-00000000000a'', ''[{"step": "b", "func": "f", "queue": "q2"}]'')'),
+    ('cancel_workflow(''00000000-0000-0000-0000-00000000000a'')'), ('retry_workflow(''00000000-0000-0000-0000-00000000000a'')'), ('advance_workflows()'), ('prune_workflows()'),
+    ('get_workflow(''00000000-0000-0000-0000-00000000000a'')'), ('get_workflow_steps(''00000000-0000-0000-0000-00000000000a'')'), ('list_workflows()'),
+    ('step_results(''00000000-0000-0000-0000-000000000001'')'), ('workflow_dot(''00000000-0000-0000-0000-00000000000a'')'), ('workflow_mermaid(''00000000-0000-0000-0000-00000000000a'')'),
     ('grant_producer(''regress_role_public'')'), ('grant_worker(''regress_role_public'')'), ('grant_admin(''regress_role_public'')');
 DROP ROLE IF EXISTS regress_role_public, regress_role_producer, regress_role_producer_q1, regress_role_worker, regress_role_worker_q1, regress_role_admin,
     regress_role_member, "regress_role ""odd""";
@@ -43,6 +49,10 @@ INSERT INTO chancy.jobs (id, queue, func, state, taken_by, started_at, unique_ke
     ('00000000-0000-0000-0000-000000000001', 'q1', 'mine', 'running', 'w', '2020-01-01Z', 'in q1'),
     ('00000000-0000-0000-0000-000000000002', 'q2', 'others', 'running', 'w', '2020-01-01Z', 'in q2');
 INSERT INTO chancy.workers VALUES ('w', '{}', '{}', now(), 'infinity');
+INSERT INTO chancy.workflows (id, name, state, status) VALUES ('00000000-0000-0000-0000-00000000000a', 'w', 'pending', 'running');
+INSERT INTO chancy.workflow_steps (workflow_id, step_id, job_data, dependencies, dependency_ids, job_id) VALUES
+    ('00000000-0000-0000-0000-00000000000a', 'first', '{"f": "f"}', '[]', '{}', '00000000-0000-0000-0000-000000000002'),
+    ('00000000-0000-0000-0000-00000000000a', 'then', '{"f": "f"}', '["first"]', '{1}', '00000000-0000-0000-0000-000000000001');
 \set ECHO all
 SELECT chancy.grant_producer('regress_role_producer'), chancy.grant_producer('regress_role_producer_q1', '{q1,other}'),
     chancy.grant_worker('regress_role_worker'), chancy.grant_worker('regress_role_worker_q1', '{other,q1}'),
@@ -66,8 +76,10 @@ SET ROLE regress_role_worker_q1;
 SELECT refused(c) FROM unnest(ARRAY[$$chancy.fetch_jobs('q2', 'w')$$, $$chancy.push('f', queue => 'q1')$$,
     $$chancy.apply_updates('w', '[{"id": "00000000-0000-0000-0000-000000000001", "started_at": "2020-01-01Z", "outcome": "succeeded"},
     {"id": "00000000-0000-0000-0000-000000000002", "started_at": "2020-01-01Z", "outcome": "succeeded"}]')$$]) c \g (tuples_only format=unaligned)
--- Of running jobs it sees those of its queues.
+-- Of running jobs it sees those of its queues, and the results that these wait for.
 SELECT func FROM chancy.running_jobs('w');
+SELECT step, state FROM chancy.step_results('00000000-0000-0000-0000-000000000001');
+SELECT step, state FROM chancy.step_results('00000000-0000-0000-0000-000000000002');
 SET ROLE regress_role_public;
 SELECT refused(c) FROM unnest(ARRAY[$$chancy.push('f')$$, $$chancy.jobs$$]) c \g (tuples_only format=unaligned)
 SET ROLE regress_role_admin;
