@@ -152,6 +152,12 @@ void buffer_event(const char *payload) {
     e.payload = MemoryContextStrdup(buffer_memory(), payload);
 }
 
+void take_back_event(const char *payload) {
+    if (current.events.count == 0) return;
+    const event &last = current.events.last();
+    if (last.made_in == GetCurrentSubTransactionId() && strcmp(last.payload, payload) == 0) current.events.count--;
+}
+
 void note_locks() {
     if (current.locks_since == InvalidSubTransactionId) current.locks_since = GetCurrentSubTransactionId();
 }

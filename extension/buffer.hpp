@@ -34,6 +34,9 @@ bool delete_is_buffered(bytes queue);
 // An event to be sent at commit, unless the subtransaction of the moment rolls back. payload is copied.
 void buffer_event(const char *payload);
 
+// Drops the event again, if this subtransaction has buffered it just before.
+void take_back_event(const char *payload);
+
 // Says that this transaction holds locks of ours: from now on its flush tries and does not wait.
 void note_locks();
 

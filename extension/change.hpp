@@ -15,6 +15,7 @@ enum class outcome : uint8 { succeeded, failed, discarded, snoozed, released };
 
 struct new_job {
     bytes func, queue, key;  // key.data null without a key
+    bytes concurrency_key;   // data null without one
     Jsonb *kwargs, *limits, *meta;
     int32 priority, max_attempts;
     TimestampTz scheduled_at;

@@ -1,6 +1,7 @@
 #include "event.hpp"
 
 #include "buffer.hpp"
+#include "fetch.hpp"
 
 extern "C" {
 #include "utils/json.h"
@@ -47,17 +48,27 @@ void send(std::span<const char *> payloads) {
     table_close(channels, AccessShareLock);
 }
 
-void emit(const char *type, const char *field, bytes value) { emit(type, field, value, nullptr, {}); }
+namespace {
 
-void emit(const char *type, const char *field, bytes value, const char *second, bytes second_value) {
+const char *payload(const char *type, const char *field, bytes value, const char *second, bytes second_value) {
     StringInfoData json;
     initStringInfo(&json);
     appendStringInfo(&json, "{\"t\": \"%s\"", type);
     put_field(&json, field, value);
     if (second != nullptr) put_field(&json, second, second_value);
     appendStringInfoChar(&json, '}');
-    buffer_event(json.data);
+    return json.data;
 }
+
+}  // namespace
+
+void emit(const char *type, const char *field, bytes value) { buffer_event(payload(type, field, value, nullptr, {})); }
+
+void emit(const char *type, const char *field, bytes value, const char *second, bytes second_value) {
+    buffer_event(payload(type, field, value, second, second_value));
+}
+
+void take_back_pushed(bytes queue) { take_back_event(payload("queue.pushed", "q", queue, nullptr, {})); }
 
 bool anybody_watches() {
     Relation watches = table_open(table_oid("watches"), AccessShareLock);
@@ -85,6 +96,14 @@ void tell(std::span<change> changes) {
         emit("queue.pushed", "q", queue);
         told = queue;
     };
+    // A slot of a queue with a limit is free: whoever found it taken looks again.
+    bytes asked{nullptr, 0};
+    bool limited = false;
+    auto freed = [&](bytes queue) {
+        if (asked.data == nullptr || !(asked == queue)) limited = read_queue(queue, now).limits.concurrency();
+        asked = queue;
+        if (limited) pushed(queue);
+    };
     bool looked = false, watching = false;
     for (change &c : changes) {
         if (c.kind == change_kind::push) {
@@ -94,6 +113,8 @@ void tell(std::span<change> changes) {
         if (c.is != verdict::applied) continue;
         if (c.after == state::pending && !(c.kind == change_kind::result && c.result->is == outcome::snoozed))
             pushed(c.queue);
+        else if (c.kind != change_kind::retry)
+            freed(c.queue);
         if (c.kind == change_kind::cancel) emit("job.cancelled", "j", view(id_text(c.id)));
         if (is_live(c.after)) continue;
         if (!looked) watching = anybody_watches();

@@ -9,6 +9,9 @@ namespace chancy {
 void emit(const char *type, const char *field, bytes value);
 void emit(const char *type, const char *field, bytes value, const char *second, bytes second_value);
 
+// Takes back this subtransaction's last word that the queue has jobs: it has fetched them itself.
+void take_back_pushed(bytes queue);
+
 // False when nobody waits for any job, as mostly: the table has no pages then.
 bool anybody_watches();
 

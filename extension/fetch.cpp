@@ -7,6 +7,7 @@
 
 #include "buffer.hpp"
 #include "compat.hpp"
+#include "concurrency.hpp"
 #include "hot.hpp"
 #include "rows.hpp"
 #include "workflow.hpp"
@@ -21,31 +22,32 @@ void check_fetch(bytes queue, bytes worker, int32 up_to) {
         refuse(here.at("up_to"), psprintf("must be from 1 to %d", max_batch), "Ask for what can start soon.");
 }
 
-namespace {
-
-struct queue_row {
-    bool open;          // declared, and active or past its resume_at
-    int32 limit, window;  // 0: no rate limit
-};
-
-// The queue as committed now, whatever the statement's snapshot; without locks.
-queue_row read_queue(bytes queue, TimestampTz now) {
-    constexpr int state_column = 2, rate_limit = 9, rate_limit_window = 10, resume_at = 11;
-    queue_row row{};
+queue_settings read_queue(bytes queue, TimestampTz now) {
+    constexpr int state_column = 2, rate_limit = 9, rate_limit_window = 10, resume_at = 11, max_running = 13,
+                  max_running_per_key = 14, rate_limit_burst = 15;
+    queue_settings row{};
     with_row("queues", F_TEXTEQ, text_datum(queue), [&](HeapTuple found, TupleDesc desc) {
-        bool null, no_time, no_limit, no_window;
+        auto number = [&](int column) {
+            bool null;
+            int32 n = DatumGetInt32(heap_getattr(found, column, desc, &null));
+            return null ? 0 : std::max(n, 0);
+        };
+        bool null, no_time;
         bool active = view(heap_getattr(found, state_column, desc, &null)) == view("active");
         TimestampTz resume = DatumGetTimestampTz(heap_getattr(found, resume_at, desc, &no_time));
-        int32 limit = DatumGetInt32(heap_getattr(found, rate_limit, desc, &no_limit));
-        int32 window = DatumGetInt32(heap_getattr(found, rate_limit_window, desc, &no_window));
         row.open = active || (!no_time && resume <= now);
-        if (!no_limit && !no_window && limit > 0 && window > 0) {
-            row.limit = limit;
-            row.window = window;
-        }
+        row.limits.max_running = number(max_running);
+        row.limits.max_running_per_key = number(max_running_per_key);
+        int32 rate = number(rate_limit), window = number(rate_limit_window);
+        if (rate == 0 || window == 0) return;
+        row.limits.rate = rate;
+        row.limits.window = window;
+        row.limits.burst = std::min(number(rate_limit_burst), rate);
     });
     return row;
 }
+
+namespace {
 
 bool is_due(const job_row &row, bytes queue, TimestampTz now) {
     return is_waiting(row.is) && row.scheduled_at <= now && row.attempts < row.max_attempts && row.queue == queue;
@@ -101,53 +103,74 @@ claim claim_row(table &jobs, const job_row &row, Datum worker, TimestampTz now) 
     return update(jobs, &jobs.held->tts_tid, true) == TM_Ok ? claim::done : claim::lost;
 }
 
-void claim_due(table &jobs, bytes queue, bytes worker, int32 up_to, TimestampTz now, HeapTuple *into, int *count,
-               int *passed) {
-    Datum taken_by = text_datum(worker);
-    lookup waiting = begin_lookup(jobs, "jobs_fetch", F_TEXTEQ, C_COLLATION_OID, SnapshotSelf);
-    seek(waiting, text_datum(queue));
-    while (*count < up_to && index_getnext_slot(waiting.scan, ForwardScanDirection, jobs.found)) {
+}  // namespace
+
+bool claim_found(claims &c, const job_row &row) {
+    if (!is_due(row, c.queue, c.now)) return false;
+    switch (claim_row(c.jobs, row, c.worker, c.now)) {
+        case claim::done:
+            forget_passed(row.id);
+            c.into[c.count++] = ExecCopySlotHeapTuple(c.jobs.next);
+            return true;
+        case claim::held:
+            c.passed++;
+            break;
+        case claim::lost:
+            break;
+    }
+    return false;
+}
+
+void claim_due(claims &c) {
+    lookup waiting = begin_lookup(c.jobs, "jobs_fetch", F_TEXTEQ, C_COLLATION_OID, SnapshotSelf);
+    seek(waiting, text_datum(c.queue));
+    while (c.count < c.up_to && index_getnext_slot(waiting.scan, ForwardScanDirection, c.jobs.found)) {
         CHECK_FOR_INTERRUPTS();
-        job_row row = read_job(jobs.found);
-        if (!is_due(row, queue, now)) continue;
-        switch (claim_row(jobs, row, taken_by, now)) {
-            case claim::done:
-                forget_passed(row.id);
-                into[(*count)++] = ExecCopySlotHeapTuple(jobs.next);
-                break;
-            case claim::held:
-                (*passed)++;
-                break;
-            case claim::lost:
-                break;
-        }
+        claim_found(c, read_job(c.jobs.found));
     }
     end_lookup(waiting);
+}
+
+namespace {
+
+void claim_within(claims &c, const queue_limits &limits) {
+    if (!limits.concurrency()) return claim_due(c);
+    if (!take_turn(c.queue)) {
+        c.passed++;  // another fetch counts and claims just now: look again soon
+        return;
+    }
+    claim_limited(c, limits);
+    end_turn(c.queue);
 }
 
 }  // namespace
 
 fetched fetch(table &jobs, bytes queue, bytes worker, int32 up_to) {
     TimestampTz now = GetCurrentTimestamp();
-    queue_row settings = read_queue(queue, now);
+    queue_settings settings = read_queue(queue, now);
+    const queue_limits &limits = settings.limits;
     if (!settings.open) return {};
-    HeapTuple *into = static_cast<HeapTuple *>(palloc(sizeof(HeapTuple) * up_to));
+    claims c{jobs, queue, text_datum(worker), now, up_to, static_cast<HeapTuple *>(palloc(sizeof(HeapTuple) * up_to)), 0, 0, false};
     // What results had to leave of workflows; what is busy still is worth another look soon, as a held job is.
-    int count = 0, passed = advance_noted(jobs, 16, false).busy;
-    if (settings.limit == 0) {
-        claim_due(jobs, queue, worker, up_to, now, into, &count, &passed);
+    c.passed = advance_noted(jobs, 16, false).busy;
+    int64 wait = 0;
+    if (limits.rate == 0) {
+        claim_within(c, limits);
     } else {
-        with_table("queue_rate_limits", true, [&, queue, worker](table &counters) {
-            allowance a = take_counter(counters, queue, settings.limit, settings.window);
-            if (a.busy) passed = 1;  // look again soon
-            if (a.left == 0) return;
-            claim_due(jobs, queue, worker, std::min(up_to, a.left), now, into, &count, &passed);
-            if (count > 0) add_to_counter(counters, a, queue, count);
+        with_table("queue_rate_limits", true, [&, queue](table &counters) {
+            allowance a = take_counter(counters, queue, limits);
+            if (a.busy) c.passed++;  // look again soon
+            if (a.left < c.up_to) wait = a.wait;
+            if ((c.up_to = std::min(c.up_to, a.left)) == 0) return;
+            claim_within(c, limits);
+            if (c.count > 0) add_to_counter(counters, a, queue, c.count);
+            if (c.count < a.left) wait = 0;
         });
     }
-    if (count > 0) note_locks();
+    if (c.count > 0) note_locks();
     CommandCounterIncrement();
-    return {{into, static_cast<size_t>(count)}, passed};
+    bool exhausted = limits.concurrency() && c.passed == 0 && (c.count < up_to || c.blocked);
+    return {{c.into, static_cast<size_t>(c.count)}, c.passed, wait, exhausted};
 }
 
 namespace {

@@ -7,7 +7,9 @@ namespace chancy {
 
 struct fetched {
     std::span<HeapTuple> jobs;  // in fetch order, as now in the table
-    int passed;                 // due jobs passed by because another transaction holds them
+    int passed;                 // due jobs passed by because of what another transaction holds: look again soon
+    int64 wait;                 // microseconds until the rate limit lets the next one start; 0: it is not in the way
+    bool exhausted;             // of a queue with a limit: nobody else would be given a job now either
 };
 
 // Refuses an empty or over-long queue or worker, and up_to outside 1 to 100,000.
@@ -15,14 +17,52 @@ void check_fetch(bytes queue, bytes worker, int32 up_to);
 
 fetched fetch(table &jobs, bytes queue, bytes worker, int32 up_to);
 
-// How many jobs a rate-limited queue may still give in the current window (rate_limit.cpp).
+// 0: no such limit.
+struct queue_limits {
+    int32 rate, window, burst;  // burst 0: fixed windows
+    int32 max_running, max_running_per_key;
+
+    bool concurrency() const { return max_running > 0 || max_running_per_key > 0; }
+};
+
+struct queue_settings {
+    bool open;  // declared, and active or past its resume_at
+    queue_limits limits;
+};
+
+// The queue as committed now, whatever the statement's snapshot; without locks.
+queue_settings read_queue(bytes queue, TimestampTz now);
+
+// A fetch at work.
+struct claims {
+    table &jobs;
+    bytes queue;
+    Datum worker;
+    TimestampTz now;
+    int32 up_to;
+    HeapTuple *into;
+    int count;     // claimed so far
+    int passed;    // due jobs that others hold
+    bool blocked;  // a limit of concurrency is in the way
+};
+
+// Claims due jobs from the front of the queue, up to up_to.
+void claim_due(claims &c);
+
+// Claims the job in jobs.found, which row was read from; false when it is not due, or another transaction holds it.
+bool claim_found(claims &c, const job_row &row);
+
+// How many jobs a rate-limited queue may still start (rate_limit.cpp).
 struct allowance {
     bool busy;  // another fetch holds the counter
     int32 left;
+    int64 wait;  // microseconds until there is more
     int32 window_start, count;
+    int64 step;  // of a bucket: microseconds for each start; 0: fixed windows
+    TimestampTz full_at;
     ItemPointerData counter;
 };
-allowance take_counter(table &counters, bytes queue, int32 limit, int32 window);
+allowance take_counter(table &counters, bytes queue, const queue_limits &limits);
 void add_to_counter(table &counters, const allowance &a, bytes queue, int32 fetched);
 
 // Deletes the queue's counter, unless somebody holds it.

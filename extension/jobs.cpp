@@ -53,6 +53,8 @@ job_row read_job(TupleTableSlot *slot) {
     row.queue = text_of(slot, jobs_queue);
     row.is = state_of(text_of(slot, jobs_state));
     row.key = text_of(slot, jobs_unique_key);
+    row.concurrency_key = text_of(slot, jobs_concurrency_key);
+    row.priority = DatumGetInt32(values[jobs_priority - 1]);
     row.attempts = DatumGetInt32(values[jobs_attempts - 1]);
     row.max_attempts = DatumGetInt32(values[jobs_max_attempts - 1]);
     row.taken_by = text_of(slot, jobs_taken_by);

@@ -27,6 +27,7 @@ enum jobs_column : int {
     jobs_errors,
     jobs_recoveries,
     jobs_result,
+    jobs_concurrency_key,
 };
 
 enum class state : uint8 { pending, running, retrying, succeeded, failed };
@@ -44,6 +45,8 @@ struct job_row {
     bytes queue;
     state is;
     bytes key;  // data null without a key
+    bytes concurrency_key;
+    int32 priority;
     int32 attempts, max_attempts;
     bytes taken_by;
     TimestampTz started_at;  // 0 when it never ran

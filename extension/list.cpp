@@ -17,7 +17,8 @@ void running_jobs(FunctionCallInfo fcinfo, const rows &out) {
     Relation rel = table_open(table_oid("jobs"), AccessShareLock);
     Relation index = index_open(get_relname_relid("jobs_running", schema()), AccessShareLock);
     ScanKeyData key;
-    ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, text_datum(worker));
+    // The index begins with the queue, and holds no more than what runs: it is read whole.
+    ScanKeyEntryInitialize(&key, 0, 2, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ, text_datum(worker));
     IndexScanDesc scan = compat::begin_index_scan(rel, index, GetActiveSnapshot(), 1);
     index_rescan(scan, &key, 1, nullptr, 0);
     TupleTableSlot *slot = table_slot_create(rel, nullptr);

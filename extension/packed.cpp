@@ -4,8 +4,6 @@ namespace chancy {
 
 namespace {
 
-constexpr int64 epoch_shift = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
-
 Jsonb *parse(const char *json) { return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json))); }
 
 struct packer {
@@ -87,6 +85,7 @@ Jsonb *pack_job(const new_job &job) {
     p.text("u", job.key);
     p.text("q", job.queue);
     p.document("m", job.meta);
+    if (job.concurrency_key.data != nullptr) p.text("c", job.concurrency_key);
     return JsonbValueToJsonb(pushJsonbValue(&p.state, WJB_END_OBJECT, nullptr));
 }
 
@@ -95,6 +94,7 @@ new_job unpack_job(Jsonb *packed) {
     job.func = text_of(packed, "f", {nullptr, 0});
     job.queue = text_of(packed, "q", view("default"));
     job.key = text_of(packed, "u", {nullptr, 0});
+    job.concurrency_key = text_of(packed, "c", {nullptr, 0});
     job.kwargs = document_of(packed, "k", JB_FOBJECT, "{}");
     job.limits = document_of(packed, "l", JB_FARRAY, "[]");
     job.meta = document_of(packed, "m", JB_FOBJECT, "{}");

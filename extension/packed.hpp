@@ -1,5 +1,6 @@
 // A job as Chancy packs it into a JSON object, where it is kept to be pushed later: {"f": func, "k": kwargs, "p": priority,
-// "a": max_attempts, "s": scheduled_at as seconds since 1970, "l": limits, "u": unique_key, "q": queue, "m": meta}.
+// "a": max_attempts, "s": scheduled_at as seconds since 1970, "l": limits, "u": unique_key, "q": queue, "m": meta}; and ours, which its
+// Python code does not read: "c": concurrency_key.
 #pragma once
 
 #include "change.hpp"

@@ -61,16 +61,11 @@ bool delete_queue_row(table &queues, bytes name, const policy &how) {
 }
 
 bool is_running_in(table &jobs, bytes queue) {
-    lookup all = begin_lookup(jobs, "jobs_running", InvalidOid, InvalidOid, SnapshotSelf);
-    index_rescan(all.scan, nullptr, 0, nullptr, 0);
-    bool running = false;
-    while (!running && index_getnext_slot(all.scan, ForwardScanDirection, jobs.found)) {
-        CHECK_FOR_INTERRUPTS();
-        job_row row = read_job(jobs.found);
-        running = row.is == state::running && row.queue == queue;
-    }
-    end_lookup(all);
-    return running;
+    lookup running = begin_lookup(jobs, "jobs_running", F_TEXTEQ, C_COLLATION_OID, SnapshotSelf);
+    seek(running, text_datum(queue));
+    bool any = index_getnext_slot(running.scan, ForwardScanDirection, jobs.found);
+    end_lookup(running);
+    return any;
 }
 
 // One pass over the table; returns how many were deleted.

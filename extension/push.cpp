@@ -14,9 +14,7 @@ namespace chancy {
 namespace {
 
 constexpr const char *push_keys =
-    "func, kwargs, queue, priority, max_attempts, scheduled_at, unique_key, limits, meta, on_conflict";
-// Microseconds from 1970 to PostgreSQL's 2000.
-constexpr int64 epoch_shift = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+    "func, kwargs, queue, priority, max_attempts, scheduled_at, unique_key, limits, meta, on_conflict, concurrency_key";
 
 int64 last_tick = 0;  // of this backend
 
@@ -46,6 +44,7 @@ void check_job(const new_job &job, place where) {
     check_text(where.at("func"), job.func, max_name);
     check_text(where.at("queue"), job.queue, max_queue);
     if (job.key.data != nullptr) check_text(where.at("unique_key"), job.key, max_name);
+    if (job.concurrency_key.data != nullptr) check_text(where.at("concurrency_key"), job.concurrency_key, max_name);
     if (job.max_attempts < 1) refuse(where.at("max_attempts"), "must be at least 1", "1 means: run once, no retry.");
     check_finite(where.at("scheduled_at"), job.scheduled_at);
 }
@@ -61,7 +60,7 @@ Jsonb *parse(const char *json) { return DatumGetJsonbP(DirectFunctionCall1(jsonb
 job_defaults make_defaults() { return {parse("{}"), parse("[]"), GetCurrentTransactionStartTimestamp()}; }
 
 void read_job_object(JsonbContainer *object, place where, const job_defaults &d, new_job *job, const more_fields *more) {
-    *job = {.func = {nullptr, 0}, .queue = view("default"), .key = {nullptr, 0}, .kwargs = d.object, .limits = d.array,
+    *job = {.func = {nullptr, 0}, .queue = view("default"), .key = {nullptr, 0}, .concurrency_key = {nullptr, 0}, .kwargs = d.object, .limits = d.array,
             .meta = d.object, .priority = 0, .max_attempts = 1, .scheduled_at = d.now};
     each_field(object, [&](bytes name, JsonbValue *value) {
         bool given = value->type != jbvNull;
@@ -79,6 +78,8 @@ void read_job_object(JsonbContainer *object, place where, const job_defaults &d,
             if (given) job->scheduled_at = json_time(value, where.at("scheduled_at"));
         } else if (name == view("unique_key")) {
             if (given) job->key = json_text(value, where.at("unique_key"));
+        } else if (name == view("concurrency_key")) {
+            if (given) job->concurrency_key = json_text(value, where.at("concurrency_key"));
         } else if (name == view("limits")) {
             if (given) check_limits(job->limits = json_array(value, where.at("limits")), where.at("limits"));
         } else if (name == view("meta")) {
@@ -125,6 +126,7 @@ void fill_row(table &jobs, const change &c) {
     set(jobs, jobs_created_at, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
     set(jobs, jobs_scheduled_at, TimestampTzGetDatum(job.scheduled_at));
     if (job.key.data != nullptr) set(jobs, jobs_unique_key, text_datum(job.key));
+    if (job.concurrency_key.data != nullptr) set(jobs, jobs_concurrency_key, text_datum(job.concurrency_key));
     set(jobs, jobs_errors, JsonbPGetDatum(no_errors()));
     set(jobs, jobs_recoveries, Int32GetDatum(0));
 }
@@ -142,7 +144,7 @@ int64 id_tick(const pg_uuid_t &id) {
 // A column that the user added gets NULL, so one that needs a value cannot be honoured.
 void check_added_columns(table &jobs) {
     TupleDesc desc = RelationGetDescr(jobs.rel);
-    for (int i = jobs_result; i < desc->natts; i++) {
+    for (int i = jobs_concurrency_key; i < desc->natts; i++) {
         Form_pg_attribute column = TupleDescAttr(desc, i);
         if (!column->attisdropped && (column->atthasdef || column->attnotnull))
             ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -228,6 +230,7 @@ pg_uuid_t push_one(moment m, FunctionCallInfo fcinfo) {
     place here{nullptr, 0, nullptr};
     std::span<new_job> given = make_span<new_job>(1);
     given[0] = {.func = copy_argument_text(fcinfo, 0), .queue = copy_argument_text(fcinfo, 2), .key = copy_argument_text(fcinfo, 6),
+                .concurrency_key = copy_argument_text(fcinfo, 10),
                 .kwargs = PG_GETARG_JSONB_P_COPY(1), .limits = PG_GETARG_JSONB_P_COPY(7), .meta = PG_GETARG_JSONB_P_COPY(8),
                 .priority = PG_GETARG_INT32(3), .max_attempts = PG_GETARG_INT32(4), .scheduled_at = PG_GETARG_TIMESTAMPTZ(5)};
     check_object(given[0].kwargs, here.at("kwargs"));

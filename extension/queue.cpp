@@ -25,12 +25,13 @@ void require_admin() { require(role_kind::admin); }
 
 enum declare_argument : int {
     arg_name, arg_state, arg_concurrency, arg_tags, arg_executor, arg_executor_options, arg_polling_interval,
-    arg_rate_limit, arg_rate_limit_window, arg_resume_at, arg_eager_polling, arg_upsert
+    arg_rate_limit, arg_rate_limit_window, arg_resume_at, arg_eager_polling, arg_upsert, arg_max_running,
+    arg_max_running_per_key, arg_rate_limit_burst
 };
 
 constexpr int queues_created_at = 8;
-// The column of each argument before upsert.
-constexpr int queues_columns[arg_upsert] = {1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12};
+// The column of each argument; upsert is none.
+constexpr int queues_columns[] = {1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 0, 13, 14, 15};
 
 void check_at_least_one(FunctionCallInfo fcinfo, int n, const char *name) {
     if (!fcinfo->args[n].isnull && PG_GETARG_INT32(n) < 1)
@@ -56,6 +57,13 @@ void check_declaration(FunctionCallInfo fcinfo) {
     if (fcinfo->args[arg_rate_limit].isnull != fcinfo->args[arg_rate_limit_window].isnull)
         refuse(here.at("rate_limit"), "and rate_limit_window go together",
                "Give both: at most rate_limit jobs in each rate_limit_window seconds.");
+    check_at_least_one(fcinfo, arg_max_running, "max_running");
+    check_at_least_one(fcinfo, arg_max_running_per_key, "max_running_per_key");
+    check_at_least_one(fcinfo, arg_rate_limit_burst, "rate_limit_burst");
+    if (!fcinfo->args[arg_rate_limit_burst].isnull &&
+        (fcinfo->args[arg_rate_limit].isnull || PG_GETARG_INT32(arg_rate_limit_burst) > PG_GETARG_INT32(arg_rate_limit)))
+        refuse(here.at("rate_limit_burst"), "must be at most rate_limit",
+               "At most rate_limit jobs start in any rate_limit_window seconds, and at most rate_limit_burst of them at once.");
     if (!fcinfo->args[arg_resume_at].isnull)
         check_finite(here.at("resume_at"), PG_GETARG_TIMESTAMPTZ(arg_resume_at));
     if (array_contains_nulls(PG_GETARG_ARRAYTYPE_P(arg_tags)))
@@ -91,7 +99,8 @@ Datum declare_queue(FunctionCallInfo fcinfo) {
         return upsert(queues, "queues_pkey", F_TEXTEQ, fcinfo->args[arg_name].value, [=, &queues](bool existing) {
             if (existing && !upsert_given) return false;
             if (!existing) set(queues, queues_created_at, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
-            for (int i = 0; i < arg_upsert; i++) {
+            for (int i = 0; i <= arg_rate_limit_burst; i++) {
+                if (i == arg_upsert) continue;
                 const NullableDatum &given = fcinfo->args[i];
                 if (given.isnull)
                     set_null(queues, queues_columns[i]);

@@ -64,7 +64,7 @@ recovery recover(table &jobs, int32 max_recoveries, int64 grace, int32 up_to) {
         CHECK_FOR_INTERRUPTS();
         job_row row = read_job(jobs.found);
         if (row.is != state::running || row.taken_by.data == nullptr) continue;
-        // The index is in order of workers.
+        // The index is in order of queues, and of workers in each.
         if (last.data == nullptr || !(last == row.taken_by)) {
             last = view(pnstrdup(row.taken_by.data, row.taken_by.size));
             worker = find_worker(last, now);
@@ -77,10 +77,9 @@ recovery recover(table &jobs, int32 max_recoveries, int64 grace, int32 up_to) {
         bool again = fill_recovered(jobs, row, max_recoveries, now);
         if (update(jobs, &jobs.found->tts_tid, false) != TM_Ok) continue;
         (again ? done.recovered : done.failed)++;
-        if (again)
-            emit("queue.pushed", "q", queue);
-        else
-            tell_finished(id, state::failed);
+        // One that failed leaves a slot, where slots are counted.
+        emit("queue.pushed", "q", queue);
+        if (!again) tell_finished(id, state::failed);
         if (again || !is_step) continue;
         failed_steps = static_cast<pg_uuid_t *>(repalloc(failed_steps, sizeof(pg_uuid_t) * (failed_count + 1)));
         failed_steps[failed_count++] = id;

@@ -3,6 +3,7 @@
 // A result is fenced (rule 8): it applies only while the job is running, taken by this worker, with
 // the started_at that the fetch gave. Anything else is told as stale and changes nothing.
 #include "buffer.hpp"
+#include "event.hpp"
 #include "fetch.hpp"
 #include "retry.hpp"
 #include "role.hpp"
@@ -168,7 +169,9 @@ void exchange(FunctionCallInfo fcinfo, const rows &out) {
             if (c.is != verdict::applied) put("refused", reason(c.is), c.element + 1, 0);
         if (up_to == 0) return;
         fetched got = fetch(jobs, queue, worker, up_to);
+        if (got.exhausted) take_back_pushed(queue);
         if (got.passed > 0) put("passed", nullptr, got.passed, 0);
+        if (got.wait > 0) put("wait", nullptr, static_cast<int>(std::min<int64>((got.wait + 999) / 1000, PG_INT32_MAX)), 0);
         for (HeapTuple job : got.jobs) put("job", nullptr, 0, heap_copy_tuple_as_datum(job, RelationGetDescr(jobs.rel)));
     });
 }

@@ -5,6 +5,9 @@
 
 namespace chancy {
 
+// Microseconds from 1970 to PostgreSQL's 2000.
+constexpr int64 epoch_shift = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+
 // A piece of text that belongs to somebody else. data is null for SQL NULL and absent input.
 struct bytes {
     const char *data;

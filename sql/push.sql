@@ -10,9 +10,10 @@ CREATE FUNCTION chancy.push(
     unique_key text DEFAULT NULL,
     limits jsonb DEFAULT '[]',
     meta jsonb DEFAULT '{}',
-    on_conflict text DEFAULT 'keep')
+    on_conflict text DEFAULT 'keep',
+    concurrency_key text DEFAULT NULL)
 RETURNS uuid LANGUAGE c AS 'MODULE_PATHNAME', 'chancy_push';
-COMMENT ON FUNCTION chancy.push(text, jsonb, text, integer, integer, timestamptz, text, jsonb, jsonb, text) IS
+COMMENT ON FUNCTION chancy.push(text, jsonb, text, integer, integer, timestamptz, text, jsonb, jsonb, text, text) IS
 'Pushes one job; returns its id, or the id of the live job that already has unique_key';
 
 CREATE FUNCTION chancy.push_many(jobs jsonb)

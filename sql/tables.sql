@@ -21,7 +21,8 @@ CREATE TABLE chancy.jobs (
     unique_key    text         COLLATE "C",
     errors        jsonb        NOT NULL DEFAULT '[]',
     recoveries    integer      NOT NULL DEFAULT 0,
-    result        jsonb
+    result        jsonb,
+    concurrency_key text       COLLATE "C"
 );
 -- The fetch order itself: a fetch walks it from the front and never sorts the backlog.
 CREATE INDEX jobs_fetch ON chancy.jobs (queue, priority DESC, id)
@@ -30,8 +31,11 @@ CREATE INDEX jobs_fetch ON chancy.jobs (queue, priority DESC, id)
 -- for word: its ON CONFLICT infers this index.
 CREATE UNIQUE INDEX jobs_unique_key ON chancy.jobs (unique_key)
     WHERE unique_key IS NOT NULL AND state NOT IN ('succeeded', 'failed');
--- running_jobs, recovery and delete_queue look only at running jobs, however long the history.
-CREATE INDEX jobs_running ON chancy.jobs (taken_by) WHERE state = 'running';
+-- running_jobs, recovery, delete_queue and the limits of concurrency look only at running jobs, however long the history.
+CREATE INDEX jobs_running ON chancy.jobs (queue, taken_by) WHERE state = 'running';
+-- The same order for each key: a fetch of a queue with a limit per key goes from key to key.
+CREATE INDEX jobs_fetch_key ON chancy.jobs (queue, priority DESC, concurrency_key, id)
+    WHERE concurrency_key IS NOT NULL AND state IN ('pending', 'retrying');
 
 CREATE TABLE chancy.queues (
     name              text        COLLATE "C" PRIMARY KEY,
@@ -45,7 +49,10 @@ CREATE TABLE chancy.queues (
     rate_limit        integer,
     rate_limit_window integer,
     resume_at         timestamptz,
-    eager_polling     boolean     NOT NULL DEFAULT false
+    eager_polling     boolean     NOT NULL DEFAULT false,
+    max_running         integer CHECK (max_running > 0),
+    max_running_per_key integer CHECK (max_running_per_key > 0),
+    rate_limit_burst    integer CHECK (rate_limit_burst > 0)
 );
 
 CREATE UNLOGGED TABLE chancy.workers (
@@ -67,7 +74,8 @@ CREATE UNLOGGED TABLE chancy.leader (
 CREATE UNLOGGED TABLE chancy.queue_rate_limits (
     queue        varchar(255) COLLATE "C" PRIMARY KEY,
     window_start integer      NOT NULL,
-    count        integer      NOT NULL DEFAULT 0
+    count        integer      NOT NULL DEFAULT 0,
+    full_at      timestamptz
 );
 
 CREATE TABLE chancy.cron (
@@ -139,11 +147,16 @@ COMMENT ON COLUMN chancy.jobs.unique_key IS 'At most one live job per key, over 
 COMMENT ON COLUMN chancy.jobs.errors IS 'Array of {"attempt": from 0, "traceback": text}';
 COMMENT ON COLUMN chancy.jobs.recoveries IS 'How often in a row a worker died with this job';
 COMMENT ON COLUMN chancy.jobs.result IS 'What the handler returned';
+COMMENT ON COLUMN chancy.jobs.concurrency_key IS 'Whose share of the queue the job takes: see queues.max_running_per_key';
 COMMENT ON TABLE chancy.queues IS 'Declared queues and their settings';
+COMMENT ON COLUMN chancy.queues.max_running IS 'At most so many jobs of the queue run at once, over all workers';
+COMMENT ON COLUMN chancy.queues.max_running_per_key IS 'At most so many jobs of one concurrency_key run at once; keys take turns';
+COMMENT ON COLUMN chancy.queues.rate_limit_burst IS 'At most so many starts at once (a token bucket); NULL: fixed windows';
 COMMENT ON TABLE chancy.workers IS 'Workers that announced themselves and have not expired';
 COMMENT ON COLUMN chancy.workers.owner IS 'The role that announced the worker; NULL: a Python worker';
 COMMENT ON TABLE chancy.leader IS 'Leadership among Python workers';
 COMMENT ON TABLE chancy.queue_rate_limits IS 'Jobs fetched in the current window of a rate-limited queue';
+COMMENT ON COLUMN chancy.queue_rate_limits.full_at IS 'When the token bucket of the queue is full again';
 COMMENT ON TABLE chancy.cron IS 'Schedules';
 COMMENT ON TABLE chancy.workflows IS 'Workflows';
 COMMENT ON TABLE chancy.workflow_steps IS 'Steps of workflows';

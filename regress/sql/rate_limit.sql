@@ -59,3 +59,44 @@ SELECT kind, ord, reason, passed, (job).func FROM chancy.exchange('w', '[]', 'tx
 -- As Python writes it: a row for a queue, both columns or none.
 UPDATE chancy.queues SET rate_limit = 1, rate_limit_window = NULL WHERE name = 'tx';
 SELECT count(*) FROM chancy.fetch_jobs('tx', 'w', 99);
+
+-- A token bucket: two at once, then one for each token. 10 in 1000 s, two at once: a token every 1000 / 9 s.
+SELECT rate_limit_burst FROM chancy.declare_queue('bucket', rate_limit => 10, rate_limit_window => 1000, rate_limit_burst => 2);
+SELECT count(*) FROM chancy.push_many((SELECT jsonb_agg(jsonb_build_object('func', 'b.' || n, 'queue', 'bucket') ORDER BY n) FROM generate_series(1, 20) n));
+SELECT func FROM chancy.fetch_jobs('bucket', 'w', 99);
+SELECT func FROM chancy.fetch_jobs('bucket', 'w', 99);
+SELECT kind, ord, reason, passed BETWEEN 100000 AND 111112 AS ms FROM chancy.exchange('w', '[]', 'bucket', 99);
+SELECT count, full_at - now() BETWEEN '220 s' AND '222.3 s' AS empty FROM chancy.queue_rate_limits WHERE queue = 'bucket';
+-- Time passes: half a token, one, more than the bucket holds. (full_at is moved instead of waiting.)
+UPDATE chancy.queue_rate_limits SET full_at = full_at - interval '55 s' WHERE queue = 'bucket';
+SELECT count(*) FROM chancy.fetch_jobs('bucket', 'w', 99);
+UPDATE chancy.queue_rate_limits SET full_at = full_at - interval '57 s' WHERE queue = 'bucket';
+SELECT count(*) FROM chancy.fetch_jobs('bucket', 'w', 99);
+UPDATE chancy.queue_rate_limits SET full_at = full_at - interval '9 hours' WHERE queue = 'bucket';
+SELECT count(*) FROM chancy.fetch_jobs('bucket', 'w', 99);
+-- In any 1000 s, wherever they begin, no more than ten start: a full bucket, and then as fast as tokens come.
+SELECT 2 + count(*) AS started FROM generate_series(1000000.0 / 9, 999999, 1000000.0 / 9);
+-- A clock that was set back closes the bucket for no longer than it takes to fill: a token comes after 112 s all the same.
+UPDATE chancy.queue_rate_limits SET full_at = now() + interval '1 year' WHERE queue = 'bucket';
+SELECT count(*) FROM chancy.fetch_jobs('bucket', 'w', 99);
+SELECT kind, passed BETWEEN 100000 AND 111112 AS ms FROM chancy.exchange('w', '[]', 'bucket', 99);
+-- A burst of rate_limit: all at once, and then nothing for a window. Of 1: evenly spaced.
+SELECT rate_limit_burst FROM chancy.declare_queue('bucket', rate_limit => 3, rate_limit_window => 1000, rate_limit_burst => 3, upsert => true);
+UPDATE chancy.queue_rate_limits SET full_at = NULL WHERE queue = 'bucket';
+SELECT count(*) FROM chancy.fetch_jobs('bucket', 'w', 99);
+SELECT kind, passed BETWEEN 990000 AND 1000001 AS ms FROM chancy.exchange('w', '[]', 'bucket', 99);
+SELECT rate_limit_burst FROM chancy.declare_queue('bucket', rate_limit => 4, rate_limit_window => 1000, rate_limit_burst => 1, upsert => true);
+UPDATE chancy.queue_rate_limits SET full_at = NULL WHERE queue = 'bucket';
+SELECT count(*) FROM chancy.fetch_jobs('bucket', 'w', 99);
+SELECT kind, passed BETWEEN 240000 AND 250001 AS ms FROM chancy.exchange('w', '[]', 'bucket', 99);
+-- A fixed window tells when it ends, too, as long as jobs may wait for that.
+SELECT rate_limit_burst FROM chancy.declare_queue('bucket', rate_limit => 4, rate_limit_window => 1000000000, upsert => true);
+SELECT kind, passed > 1000000 AS ms, (job).func IS NOT NULL AS job FROM chancy.exchange('w', '[]', 'bucket', 99);
+SELECT kind, passed > 1000000 AS ms FROM chancy.exchange('w', '[]', 'bucket', 99);
+DELETE FROM chancy.jobs WHERE queue = 'bucket';
+UPDATE chancy.queue_rate_limits SET count = 0 WHERE queue = 'bucket';
+SELECT kind FROM chancy.exchange('w', '[]', 'bucket', 99);
+-- Refused.
+SELECT refused($$chancy.declare_queue('x', rate_limit => 4, rate_limit_window => 10, rate_limit_burst => 5)$$);
+SELECT refused($$chancy.declare_queue('x', rate_limit => 4, rate_limit_window => 10, rate_limit_burst => 0)$$);
+SELECT refused($$chancy.declare_queue('x', rate_limit_burst => 1)$$);

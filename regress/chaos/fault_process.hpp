@@ -1,0 +1,31 @@
+#pragma once
+
+#include "world.hpp"
+
+namespace chaos {
+
+class kill_workers : public fault {
+public:
+    void inject(world& w) override;
+    std::map<std::string, int> least(double seconds) const override { return {{"worker killed", static_cast<int>(seconds / 4)}}; }
+};
+
+class pause_workers : public fault {
+public:
+    void inject(world& w) override;
+    std::map<std::string, int> least(double) const override { return {{"worker paused beyond its heartbeat", 1}}; }
+};
+
+class terminate_backends : public fault {
+public:
+    void inject(world& w) override;
+    std::map<std::string, int> least(double seconds) const override { return {{"backend terminated", static_cast<int>(seconds * 2)}}; }
+};
+
+class restart_server : public fault {
+public:
+    void inject(world& w) override;
+    std::map<std::string, int> least(double) const override { return {{"fast restart", 1}, {"immediate restart", 1}}; }
+};
+
+}  // namespace chaos

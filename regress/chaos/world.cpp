@@ -1,0 +1,68 @@
+#include "world.hpp"
+
+#include "process.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <thread>
+
+namespace chaos {
+
+world::world(options o)
+    : how(std::move(o)), folder(make_folder()), shared(open_board(folder + "/board")), random(how.seed) {}
+
+world::~world() {
+    load.reset();
+    workers.reset();
+    standby.reset();
+    primary.reset();
+    if (!how.keep) std::filesystem::remove_all(folder);
+}
+
+void world::create_primary(const std::string& settings) {
+    primary.emplace(folder, "primary");
+    primary->create("fsync = off\n" + settings);
+    primary->start();
+    conninfo = primary->conninfo();
+}
+
+void world::prepare_database() {
+    const std::string grace = std::to_string((how.heartbeat_timeout + 999) / 1000);
+    primary->sql("CREATE EXTENSION chancy");
+    primary->sql("INSERT INTO chancy.tasks (name, every, settings) VALUES ('recovery', '1 s', '{\"grace\": " + grace +
+                 ", \"max_recoveries\": 20}')");
+    primary->sql("SELECT chancy.declare_queue('default')");
+    primary->sql(load_schema);
+}
+
+bool world::goes_on() {
+    for (const std::string& who : workers->deserters())
+        if (std::ranges::find(violations, who) == violations.end()) violations.push_back(who);
+    return violations.empty() && steady::now() < ends;
+}
+
+void world::sleep(std::chrono::milliseconds span) {
+    const auto until = std::min(steady::now() + span, ends);
+    while (steady::now() < until && goes_on()) std::this_thread::sleep_for(std::min<steady::duration>(20ms, until - steady::now()));
+}
+
+void world::injected(const std::string& what, std::int64_t times) {
+    faults[what] += times;
+    if (shared.in_flight() > 0) with_jobs_in_flight += times;
+}
+
+void world::await_recovery(const char* after) {
+    const auto from = steady::now();
+    const auto bound = std::chrono::milliseconds(how.heartbeat_timeout) + 30s;  // generous: the machine may be busy with others
+    const std::int64_t before = shared.finished;
+    while (shared.finished < before + 2) {
+        if (steady::now() > from + bound) {
+            violations.push_back(std::string("no job ended within ") + std::to_string(bound / 1s) + " s after " + after);
+            return;
+        }
+        std::this_thread::sleep_for(2ms);
+    }
+    longest_recovery = std::max(longest_recovery, std::chrono::ceil<std::chrono::milliseconds>(steady::now() - from));
+}
+
+}  // namespace chaos
