@@ -38,6 +38,22 @@ inline IndexScanDesc begin_index_scan(Relation rel, Relation index, Snapshot sna
 #endif
 }
 
+// Called while the server starts, before its shared memory is made.
+inline void request_shared_memory(void (*request)()) {
+#if PG_VERSION_NUM >= 150000
+    static shmem_request_hook_type next;
+    static void (*ours)();
+    next = shmem_request_hook;
+    ours = request;
+    shmem_request_hook = [] {
+        if (next != nullptr) next();
+        ours();
+    };
+#else
+    request();
+#endif
+}
+
 // An unknown setting chancy.* is an error from now on.
 inline void reserve_settings(const char *prefix) {
 #if PG_VERSION_NUM >= 150000

@@ -1,4 +1,5 @@
 // The shared object itself: magic block and start-up.
+#include "background.hpp"
 #include "buffer.hpp"
 #include "setting.hpp"
 #include "version.hpp"
@@ -11,5 +12,6 @@ void _PG_init(void) {
     chancy::define_settings();
     chancy::start_buffer();
     chancy::start_version();
+    chancy::start_background();
 }
 }

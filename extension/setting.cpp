@@ -1,11 +1,13 @@
 #include "setting.hpp"
 
+#include "background.hpp"
 #include "compat.hpp"
 
 namespace chancy {
 
 struct settings setting = {
-    .mode = static_cast<int>(push_mode::automatic), .flush_timeout = 30000, .hot_key_bound = 500, .duplicate_lock = true};
+    .mode = static_cast<int>(push_mode::automatic), .flush_timeout = 30000, .hot_key_bound = 500, .duplicate_lock = true,
+    .maintenance = true, .maintenance_interval = 60, .maintenance_workers = 2};
 
 void define_settings() {
     static const config_enum_entry modes[] = {{"auto", static_cast<int>(push_mode::automatic), false},
@@ -28,6 +30,18 @@ void define_settings() {
                              "Off declares that each call is its whole transaction: the run then has nothing more to see, "
                              "and a hot key costs no multixact.",
                              &setting.duplicate_lock, setting.duplicate_lock, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomBoolVariable("chancy.maintenance", "Whether the background worker runs maintain().",
+                             "In every database that has the extension, where chancy is in shared_preload_libraries. Workers call it all the same.",
+                             &setting.maintenance, setting.maintenance, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("chancy.maintenance_interval", "How often the background worker looks for new databases, at least.",
+                            "It wakes for what is due in any case. A database without the extension, or where a visit fails, is visited again after this time, "
+                            "then after twice as long, at most an hour.",
+                            &setting.maintenance_interval, setting.maintenance_interval, 1, 3600, PGC_SIGHUP, GUC_UNIT_S, nullptr,
+                            nullptr, nullptr);
+    DefineCustomIntVariable("chancy.maintenance_workers", "How many databases the background worker maintains at once.",
+                            "Each takes one of max_worker_processes while it works; the launcher takes one always.",
+                            &setting.maintenance_workers, setting.maintenance_workers, 1, most_slots, PGC_SIGHUP, 0, nullptr,
+                            nullptr, nullptr);
     compat::reserve_settings("chancy");
 }
 

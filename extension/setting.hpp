@@ -12,6 +12,10 @@ struct settings {
     int flush_timeout;  // ms
     int hot_key_bound;  // ms
     bool duplicate_lock;
+    // The background worker's.
+    bool maintenance;
+    int maintenance_interval;  // s
+    int maintenance_workers;
 };
 extern struct settings setting;
 

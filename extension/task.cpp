@@ -1,6 +1,7 @@
 // maintenance: the list of tasks, and what can be set for them.
 #include "task.hpp"
 
+#include "background.hpp"
 #include "buffer.hpp"
 #include "statement.hpp"
 #include "worker.hpp"
@@ -147,6 +148,7 @@ void set_task(FunctionCallInfo fcinfo) {
         " settings = COALESCE($4, t.settings)",
         parameters);
     note_locks();
+    wake_maintenance();
 }
 
 bool reset_task(FunctionCallInfo fcinfo) {
@@ -156,6 +158,7 @@ bool reset_task(FunctionCallInfo fcinfo) {
     parameter parameters[] = {given(fcinfo, 0, TEXTOID)};
     uint64 deleted = run_as_owner("DELETE FROM chancy.tasks t WHERE t.name OPERATOR(pg_catalog.=) $1", parameters);
     note_locks();
+    wake_maintenance();
     return deleted > 0;
 }
 

@@ -45,7 +45,7 @@ struct task {
     std::span<const task_setting> known;
     task_result (*run)(const task_settings &);
     // Optional: from when there is something to do, DT_NOEND for never. Asked often, so it only looks. The task is then due when the
-    // interval is over and this time has come.
+    // interval is over and this time has come. What makes it earlier calls wake_maintenance() (background.hpp).
     TimestampTz (*from)(const task_settings &);
 };
 

@@ -22,7 +22,7 @@ INSERT INTO calls (call) VALUES
     ('apply_updates(''w'', ''[{"id": "00000000-0000-0000-0000-000000000002", "started_at": "2020-01-01Z", "outcome": "succeeded"}]'')'),
     ('exchange(''w'', ''[]'', ''q1'', 1)'), ('exchange(''w'', ''[]'', ''q2'', 1)'),
     ('exchange(''w'', ''[{"id": "00000000-0000-0000-0000-000000000002", "started_at": "2020-01-01Z", "outcome": "succeeded"}]'', ''q1'', 1)'),
-    ('running_jobs(''w'')'), ('heartbeat(''w'', ''{}'', ''{}'')'), ('retire_worker(''w'')'), ('recover_jobs()'), ('maintain()'), ('next_maintenance()'), ('list_tasks()'),
+    ('running_jobs(''w'')'), ('heartbeat(''w'', ''{}'', ''{}'')'), ('retire_worker(''w'')'), ('recover_jobs()'), ('maintain()'), ('next_maintenance()'), ('wake_maintenance()'), ('list_tasks()'),
     ('set_task(''pruner'')'), ('reset_task(''pruner'')'), ('check_task(''pruner'', ''{}'')'), ('list_queues()'),
     ('list_workers()'), ('get_job(''00000000-0000-0000-0000-000000000001'')'), ('get_jobs(''{00000000-0000-0000-0000-000000000001}'')'),
     ('get_live_job(''in q1'')'), ('list_jobs()'), ('watch_jobs(''{}'')'), ('cancel_job(''00000000-0000-0000-0000-000000000001'')'),
