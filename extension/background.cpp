@@ -61,7 +61,7 @@ void register_launcher() {
     worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
     // Not on a standby: there is nothing to do before it is promoted.
     worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    worker.bgw_restart_time = 5;
+    worker.bgw_restart_time = 2;
     strlcpy(worker.bgw_library_name, "chancy", sizeof worker.bgw_library_name);
     strlcpy(worker.bgw_function_name, "chancy_launcher_main", sizeof worker.bgw_function_name);
     strlcpy(worker.bgw_name, "chancy launcher", sizeof worker.bgw_name);

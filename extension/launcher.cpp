@@ -23,7 +23,7 @@ namespace {
 
 constexpr int64 pause_between = USECS_PER_SEC;        // between two visits of one database: DROP DATABASE gets a chance
 constexpr int64 retry_after = USECS_PER_SEC;          // when no worker could be started
-constexpr int64 complain_after = 10 * USECS_PER_SEC;  // when a database is overdue because of that
+constexpr int64 complain_after = 5 * USECS_PER_SEC;    // when a database is overdue because of that
 constexpr int64 longest_absence = USECS_PER_HOUR;     // for databases without the extension, and where visits fail
 
 struct database {

@@ -192,7 +192,7 @@ task_result run_pruner(const task_settings &s) {
     if (given == nullptr) return {"{\"deleted\": 0}", 0, {nullptr, 0}};
     int32 up_to = s.whole("up_to", 10000);
     int deleted = prune(JsonbValueToJsonb(given), up_to);
-    return {psprintf("{\"deleted\": %d}", deleted), deleted == up_to ? USECS_PER_SEC : 0, {nullptr, 0}};
+    return {psprintf("{\"deleted\": %d}", deleted), deleted == up_to ? 1 : 0, {nullptr, 0}};
 }
 
 void check_rule(JsonbValue *value, place where) {

@@ -35,7 +35,7 @@ struct task_settings {
 
 struct task_result {
     const char *did;   // JSON: what it did
-    int64 again;       // microseconds until it is due again, if there is more to do; 0: as usual
+    int64 again;       // microseconds until it is due again, if there is more to do (1: at once); 0: as usual
     bytes memory;      // for the next run
 };
 

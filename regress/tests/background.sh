@@ -88,7 +88,7 @@ until sql postgres 'CREATE DATABASE copy TEMPLATE one' 2>/dev/null; do [ $((trie
 eventually copy "SELECT $maintained"
 
 # With work that never ends, DROP DATABASE gets through; a new database of that name is another one.
-sql copy "SELECT chancy.set_task('pruner', settings => '{\"rule\": {\"keep\": 0}, \"up_to\": 1}')" >/dev/null
+sql copy "SELECT chancy.set_task('pruner', every => '1 s', settings => '{\"rule\": {\"keep\": 0}, \"up_to\": 1}')" >/dev/null
 sql copy "INSERT INTO chancy.jobs (id, queue, func, state) SELECT gen_random_uuid(), 'q', 'f', 'failed' FROM generate_series(1, 200000)"
 eventually copy "SELECT count(*) BETWEEN 1 AND 199990 FROM chancy.jobs"
 sql postgres 'DROP DATABASE copy'
