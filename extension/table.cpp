@@ -33,15 +33,17 @@ namespace {
     pg_unreachable();
 }
 
-// Our own guard against stale results of Python workers is for Python's statements, not for us.
-constexpr const char *own_trigger = "chancy_guard";
+// Our own triggers (interop.cpp) are for Python's statements, not for us.
+bool is_own(const Trigger *trigger) {
+    return strcmp(trigger->tgname, "chancy_guard") == 0 || strcmp(trigger->tgname, "chancy_wake") == 0;
+}
 
 void check_honourable(Relation rel) {
     if (rel->trigdesc != nullptr)
         for (int i = 0; i < rel->trigdesc->numtriggers; i++) {
             Trigger *trigger = &rel->trigdesc->triggers[i];
             // Of a foreign key that points here only a changed or deleted key matters, and we do neither.
-            if (trigger->tgenabled == TRIGGER_DISABLED || strcmp(trigger->tgname, own_trigger) == 0) continue;
+            if (trigger->tgenabled == TRIGGER_DISABLED || is_own(trigger)) continue;
             if (trigger->tgisinternal && trigger->tgfoid != F_RI_FKEY_CHECK_INS && trigger->tgfoid != F_RI_FKEY_CHECK_UPD)
                 continue;
             // Of a step's workflow we hold the row.

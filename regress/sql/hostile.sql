@@ -103,6 +103,10 @@ SELECT chancy.push_group('g', '[{"func": "part", "queue": "w"}]', '{"func": "the
 SELECT step, state FROM chancy.get_workflow_steps(:'grouped');
 SELECT chancy.cancel_workflow(:'grouped');
 SELECT chancy.prune_workflows('0 s');
+SELECT chancy.enable_python_interop('regress_hostile_user');
+SELECT * FROM chancy.interop_status();
+UPDATE chancy.jobs SET state = 'failed' WHERE state OPERATOR(pg_catalog.=) 'pending' AND func OPERATOR(pg_catalog.=) 'none';
+SELECT chancy.disable_python_interop();
 
 -- As somebody else, with tables of the own in front of everything.
 SET ROLE regress_hostile_user;

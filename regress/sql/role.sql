@@ -34,6 +34,8 @@ INSERT INTO calls (call) VALUES
     ('cancel_workflow(''00000000-0000-0000-0000-00000000000a'')'), ('retry_workflow(''00000000-0000-0000-0000-00000000000a'')'), ('advance_workflows()'), ('prune_workflows()'),
     ('get_workflow(''00000000-0000-0000-0000-00000000000a'')'), ('get_workflow_steps(''00000000-0000-0000-0000-00000000000a'')'), ('list_workflows()'),
     ('step_results(''00000000-0000-0000-0000-000000000001'')'), ('workflow_dot(''00000000-0000-0000-0000-00000000000a'')'), ('workflow_mermaid(''00000000-0000-0000-0000-00000000000a'')'),
+    ('enable_python_interop()'), ('enable_python_interop(''regress_role_public'')'), ('disable_python_interop()'), ('interop_status()'),
+    ('adopt(''public'', ''none_'')'), ('adopt_history(''public'', ''none_'')'), ('give_back(''public'', ''none_'')'),
     ('grant_producer(''regress_role_public'')'), ('grant_worker(''regress_role_public'')'), ('grant_admin(''regress_role_public'')');
 DROP ROLE IF EXISTS regress_role_public, regress_role_producer, regress_role_producer_q1, regress_role_worker, regress_role_worker_q1, regress_role_admin,
     regress_role_member, "regress_role ""odd""";

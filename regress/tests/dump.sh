@@ -7,7 +7,7 @@ sql() { psql -XqAt -v ON_ERROR_STOP=1 -d "$1" -c "$2"; }
 # Roles are the whole server's: not to be left to other tests.
 clean() {
     for database in dump_from dump_plain dump_custom; do dropdb --if-exists "$database"; done
-    psql -Xq -c 'DROP ROLE IF EXISTS dump_producer'
+    psql -Xq -c 'DROP ROLE IF EXISTS dump_producer, dump_python'
 } >/dev/null 2>&1
 
 # contents DATABASE: one line a table or sequence, with a sum over all that is in it. Unlogged tables are not kept.
@@ -43,6 +43,8 @@ INSERT INTO chancy.workflow_steps (workflow_id, step_id, job_data, dependencies)
     SELECT id, 'step' || n, '{"f": "step"}', '[]' FROM chancy.workflows, generate_series(1, 3) n;
 CREATE ROLE dump_producer;
 SELECT chancy.grant_producer('dump_producer', '{mail}');
+CREATE ROLE dump_python;
+SELECT chancy.enable_python_interop('dump_python');
 END
 
 pg_dump -d dump_from >"$folder/plain"
@@ -60,5 +62,11 @@ for format in plain custom; do
     created=$(sql "dump_$format" "SELECT created FROM chancy.push_many('[{\"func\": \"send\", \"unique_key\": \"key:16\"}]')")
     fetched=$(sql "dump_$format" "SELECT count(*) FROM chancy.fetch_jobs('mail', 'other', 1)")
     [ "$created $fetched" = 'f 1' ] || { echo "after the restore: created $created, fetched $fetched: $format" && rc=1; }
+    # Python's role can work, and the guard turns away what is stale. (The role's search_path is in pg_dumpall, not here.)
+    python=$(sql "dump_$format" "SET ROLE dump_python; SET search_path = chancy_client, chancy; SET client_min_messages = warning;
+        CREATE TABLE IF NOT EXISTS schema_version (); SELECT version FROM schema_version WHERE version_of = 'chancy';
+        UPDATE jobs SET state = 'succeeded', started_at = '2001-01-01Z' WHERE state = 'running' RETURNING 'a stale result is kept';
+        RESET ROLE; SELECT * FROM chancy.interop_status()")
+    [ "$python" = $'6\nt|{dump_python}' ] || { echo "after the restore Python finds: $python: $format" && rc=1; }
 done
 exit $rc

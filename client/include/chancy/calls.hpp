@@ -15,7 +15,7 @@
 #pragma once
 
 #include <chancy/call.hpp>
-
+#include <chancy/interop.hpp>
 #include <chancy/job.hpp>
 #include <chancy/maintenance.hpp>
 #include <chancy/push.hpp>
@@ -74,6 +74,12 @@ call<std::vector<task_run>> maintain();
 call<recovered_jobs> recover_jobs(int max_recoveries, std::chrono::milliseconds grace, int up_to);
 call<int> prune_jobs(const json& rule, int up_to);
 call<void> watch_jobs(std::span<const uuid> ids, std::chrono::milliseconds for_time);
+call<void> enable_python_interop(const std::optional<std::string>& role);
+call<void> disable_python_interop();
+call<python_interop> interop_status();
+call<std::vector<adopted>> adopt(const std::string& schema, const std::string& prefix);
+call<adopted_history> adopt_history(const std::string& schema, const std::string& prefix, int up_to);
+call<std::vector<adopted>> give_back(const std::string& schema, const std::string& prefix);
 
 }  // namespace detail::describe
 
@@ -166,6 +172,21 @@ public:
 
     // event: ask for job.finished events of these jobs (see event.hpp; wait_for_job there does it all)
     answer<void> watch_jobs(ids of, milliseconds for_time = std::chrono::seconds(60)) { return this->make(detail::describe::watch_jobs(of, for_time)); }
+
+    // interop with Python Chancy. role: the one that Python logs in as, which gets what it needs; else the owner's
+    answer<void> enable_python_interop(const std::optional<std::string>& role = {}) {
+        return this->make(detail::describe::enable_python_interop(role));
+    }
+    answer<void> disable_python_interop() { return this->make(detail::describe::disable_python_interop()); }
+    [[nodiscard]] answer<python_interop> interop_status() { return this->make(detail::describe::interop_status()); }
+    // Takes over an installation of Python Chancy 0.25: all but its finished jobs, which adopt_history copies in batches,
+    // until done. adopt and give_back never wait for its tables: error 55P03 while somebody uses them.
+    answer<std::vector<adopted>> adopt(name schema, name prefix = "chancy_") { return this->make(detail::describe::adopt(schema, prefix)); }
+    answer<adopted_history> adopt_history(name schema, name prefix = "chancy_", int up_to = 10'000) {
+        return this->make(detail::describe::adopt_history(schema, prefix, up_to));
+    }
+    // the way back
+    answer<std::vector<adopted>> give_back(name schema, name prefix = "chancy_") { return this->make(detail::describe::give_back(schema, prefix)); }
 };
 
 class calls : public calls_of<detail::blocking> {};

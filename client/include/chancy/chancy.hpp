@@ -15,6 +15,7 @@
 #include <chancy/error.hpp>
 #include <chancy/event.hpp>
 #include <chancy/handler.hpp>
+#include <chancy/interop.hpp>
 #include <chancy/job.hpp>
 #include <chancy/maintenance.hpp>
 #include <chancy/push.hpp>
