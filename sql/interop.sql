@@ -40,7 +40,7 @@ BEGIN ATOMIC
            ARRAY(SELECT a.grantee::regrole::text
                  FROM pg_namespace n, aclexplode(n.nspacl) a
                  WHERE n.nspname = 'chancy_client' AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
-                 ORDER BY 1);
+                 ORDER BY a.grantee::regrole::text COLLATE "C");
 END;
 COMMENT ON FUNCTION chancy.interop_status() IS
 'Whether enable_python_interop() is in force, and the roles that it was given';

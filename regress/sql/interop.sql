@@ -121,7 +121,7 @@ SELECT to_regnamespace('chancy_client') IS NULL AS nothing_left;
 SELECT chancy.enable_python_interop('regress_interop_python'), chancy.enable_python_interop('"regress_interop ""odd"""'),
     chancy.enable_python_interop('regress_interop_python');
 SELECT * FROM chancy.interop_status();
-SELECT setrole::regrole, setconfig FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase AND datname = current_database() ORDER BY 1::text;
+SELECT setrole::regrole, setconfig FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase AND datname = current_database() AND setrole <> 0 ORDER BY setrole::regrole::text COLLATE "C";
 SET ROLE regress_interop_python;
 SET search_path = chancy_client, chancy, public;
 CREATE TABLE IF NOT EXISTS schema_version (version_of varchar(255) PRIMARY KEY, version int);
@@ -153,7 +153,7 @@ SET client_min_messages = warning;
 SELECT * FROM chancy.interop_status();
 SELECT has_table_privilege('regress_interop_python', 'chancy.jobs', 'SELECT') AS python, has_schema_privilege('regress_interop_python', 'chancy', 'USAGE') AS uses,
     has_table_privilege('regress_interop_admin', 'chancy.jobs', 'UPDATE') AS admin;
-SELECT count(*) FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase AND datname = current_database();
+SELECT count(*) FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase AND datname = current_database() AND setrole <> 0;
 DROP SCHEMA chancy_client CASCADE;
 SELECT chancy.disable_python_interop();
 SELECT chancy.enable_python_interop('regress_interop_python');
