@@ -22,7 +22,7 @@ bool is(bytes text, state s) { return text == view(name(s)); }
 // What Python's statements say of a row; state may be anything.
 struct python_row {
     bytes state, queue;
-    TimestampTz started_at, completed_at, scheduled_at;  // 0 for NULL
+    TimestampTz started_at, completed_at;  // 0 for NULL
     bool waiting, running, finished;
 };
 
@@ -39,7 +39,6 @@ python_row read(HeapTuple row, TupleDesc desc) {
     r.queue = view(column(jobs_queue, &null));
     r.started_at = time(jobs_started_at);
     r.completed_at = time(jobs_completed_at);
-    r.scheduled_at = time(jobs_scheduled_at);
     r.waiting = is(r.state, state::pending) || is(r.state, state::retrying);
     r.running = is(r.state, state::running);
     r.finished = is(r.state, state::succeeded) || is(r.state, state::failed);
@@ -90,9 +89,8 @@ HeapTuple guard(const TriggerData &t) {
 }
 
 void wake(const TriggerData &t) {
-    if (!python_interop()) return;
-    python_row row = read(t.tg_trigtuple, RelationGetDescr(t.tg_relation));
-    if (row.waiting && row.scheduled_at <= GetCurrentTimestamp()) emit("queue.pushed", "q", row.queue);
+    // The trigger has a condition: the job is waiting, and due.
+    if (python_interop()) emit("queue.pushed", "q", read(t.tg_trigtuple, RelationGetDescr(t.tg_relation)).queue);
 }
 
 // Both read rows of jobs by column number: no other table may call them.

@@ -18,7 +18,8 @@ COMMENT ON TRIGGER chancy_guard ON chancy.jobs IS
 'Keeps jobs against stale results of Python workers, once enable_python_interop() has been called';
 
 CREATE TRIGGER chancy_wake AFTER INSERT ON chancy.jobs
-FOR EACH ROW EXECUTE FUNCTION chancy.python_wake();
+FOR EACH ROW WHEN (NEW.state IN ('pending', 'retrying') AND NEW.scheduled_at <= clock_timestamp())
+EXECUTE FUNCTION chancy.python_wake();
 COMMENT ON TRIGGER chancy_wake ON chancy.jobs IS
 'Wakes workers for jobs that Python inserts, once enable_python_interop() has been called';
 
