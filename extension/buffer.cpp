@@ -4,6 +4,7 @@
 #include "queue.hpp"
 #include "rows.hpp"
 #include "setting.hpp"
+#include "wakeup.hpp"
 #include "workflow.hpp"
 
 namespace chancy {
@@ -45,6 +46,7 @@ struct flushed {
 struct event {
     SubTransactionId made_in;
     const char *payload;
+    bytes wakes;  // the queue; data null when it is no wake-up
 };
 
 // What became of a reserved id.
@@ -142,7 +144,7 @@ bool delete_is_buffered(bytes queue) {
     return false;
 }
 
-void buffer_event(const char *payload) {
+void buffer_event(const char *payload, bytes wakes) {
     // A transaction often says the same again; PostgreSQL drops what this short look leaves of that.
     SubTransactionId now = GetCurrentSubTransactionId();
     for (int i = current.events.count - 1; i >= std::max(0, current.events.count - 8); i--)
@@ -150,6 +152,7 @@ void buffer_event(const char *payload) {
     event &e = current.events.add();
     e.made_in = now;
     e.payload = MemoryContextStrdup(buffer_memory(), payload);
+    if (wakes.data != nullptr) e.wakes = {MemoryContextStrdup(buffer_memory(), to_cstring(wakes)), wakes.size};
 }
 
 void take_back_event(const char *payload) {
@@ -240,7 +243,7 @@ void flush_deletes(int begin, int end, const policy &how) {
 // calls, which were checked then. May wait only if the transaction holds no lock of ours (rule 2).
 void flush(bool at_commit) {
     // A transaction that drops the extension takes its buffered calls along.
-    if (!OidIsValid(get_relname_relid("jobs", get_namespace_oid("chancy", true)))) return;
+    if (!is_installed()) return;
     const change *at = nullptr;
     ErrorContextCallback context{error_context_stack, name_call, &at};
     error_context_stack = &context;
@@ -275,10 +278,13 @@ void keep_pushes() {
 }
 
 void send_events() {
-    if (current.events.count == 0) return;
-    auto *payloads = static_cast<const char **>(palloc(sizeof(char *) * current.events.count));
-    for (int i = 0; i < current.events.count; i++) payloads[i] = current.events.items[i].payload;
-    send({payloads, static_cast<size_t>(current.events.count)});
+    if (current.events.count == 0 || !is_installed()) return;
+    auto *all = static_cast<outgoing *>(palloc(sizeof(outgoing) * current.events.count));
+    for (int i = 0; i < current.events.count; i++) {
+        const event &e = current.events.items[i];
+        all[i] = {e.payload, e.wakes.data == nullptr || wake(e.wakes)};
+    }
+    send({all, static_cast<size_t>(current.events.count)});
     current.events.count = 0;
 }
 

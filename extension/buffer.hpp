@@ -31,8 +31,9 @@ void buffer_workflow(const char *name, const workflow_change &workflow);
 // Will this transaction delete the queue at commit?
 bool delete_is_buffered(bytes queue);
 
-// An event to be sent at commit, unless the subtransaction of the moment rolls back. payload is copied.
-void buffer_event(const char *payload);
+// An event to be sent at commit, unless the subtransaction of the moment rolls back. Both are copied. With a queue
+// it is a wake-up for that: sent only while somebody sleeps.
+void buffer_event(const char *payload, bytes wakes);
 
 // Drops the event again, if this subtransaction has buffered it just before.
 void take_back_event(const char *payload);

@@ -315,7 +315,7 @@ bool fetched_before(HeapTuple a, HeapTuple b, TupleDesc desc) {
 
 void claim_by_key(claims &c, const queue_limits &limits, running_jobs &running) {
     auto scan = [&](const char *index, int bounds) {
-        return compat::begin_index_scan(c.jobs.rel, c.jobs.index(index), SnapshotSelf, bounds);
+        return compat::begin_index_scan(c.jobs.rel, c.jobs.index(index), &c.seen, bounds);
     };
     walk w{c, limits, running, rotation_of(c.queue), text_datum(c.queue), scan("jobs_fetch", 2), scan("jobs_fetch", 3),
            scan("jobs_fetch_key", 3), scan("jobs_fetch_key", 4), nullptr, 0, 0, 0, false};

@@ -32,16 +32,16 @@ bool is_watched(const pg_uuid_t &id) {
 
 }  // namespace
 
-void send(std::span<const char *> payloads) {
-    Oid oid = get_relname_relid("event_channels", get_namespace_oid("chancy", true));
-    if (!OidIsValid(oid)) return;  // the transaction has dropped the extension
-    Relation channels = table_open(oid, AccessShareLock);
+void send(std::span<const outgoing> events) {
+    Relation channels = table_open(table_oid("event_channels"), AccessShareLock);
     TableScanDesc scan = table_beginscan(channels, SnapshotSelf, 0, nullptr);
     TupleTableSlot *slot = table_slot_create(channels, nullptr);
     while (table_scan_getnextslot(scan, ForwardScanDirection, slot)) {
         bool null;
         char *channel = to_cstring(view(slot_getattr(slot, 1, &null)));
-        for (const char *payload : payloads) Async_Notify(channel, payload);
+        bool ours = strcmp(channel, "chancy_events") == 0;
+        for (const outgoing &e : events)
+            if (e.needed || !ours) Async_Notify(channel, e.payload);
     }
     ExecDropSingleTupleTableSlot(slot);
     table_endscan(scan);
@@ -62,10 +62,13 @@ const char *payload(const char *type, const char *field, bytes value, const char
 
 }  // namespace
 
-void emit(const char *type, const char *field, bytes value) { buffer_event(payload(type, field, value, nullptr, {})); }
+void emit(const char *type, const char *field, bytes value) {
+    bool wakes = strcmp(type, "queue.pushed") == 0;
+    buffer_event(payload(type, field, value, nullptr, {}), wakes ? value : bytes{nullptr, 0});
+}
 
 void emit(const char *type, const char *field, bytes value, const char *second, bytes second_value) {
-    buffer_event(payload(type, field, value, second, second_value));
+    buffer_event(payload(type, field, value, second, second_value), {nullptr, 0});
 }
 
 void take_back_pushed(bytes queue) { take_back_event(payload("queue.pushed", "q", queue, nullptr, {})); }
@@ -85,7 +88,7 @@ void tell_finished(const pg_uuid_t &id, state after) {
     put_field(&json, "j", view(id_text(id)));
     put_field(&json, "s", view(name(after)));
     appendStringInfoChar(&json, '}');
-    buffer_event(json.data);
+    buffer_event(json.data, {nullptr, 0});
 }
 
 void tell(std::span<change> changes) {

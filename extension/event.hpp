@@ -5,7 +5,8 @@
 
 namespace chancy {
 
-// {"t": type, field: value}, to be sent at commit (buffer.cpp keeps it until then).
+// {"t": type, field: value}, to be sent at commit (buffer.cpp keeps it until then); queue.pushed only while somebody
+// sleeps (wakeup.cpp).
 void emit(const char *type, const char *field, bytes value);
 void emit(const char *type, const char *field, bytes value, const char *second, bytes second_value);
 
@@ -18,8 +19,12 @@ bool anybody_watches();
 // job.finished, when somebody watches the job.
 void tell_finished(const pg_uuid_t &id, state after);
 
-// Sends the payloads on every channel.
-void send(std::span<const char *> payloads);
+struct outgoing {
+    const char *payload;
+    bool needed;  // false: a wake-up while nobody of ours sleeps; Python's workers, on channels of theirs, leave no marks
+};
+// Sends each on every channel; what is not needed not on our own one.
+void send(std::span<const outgoing> events);
 
 // Tells what the changes did: queue.pushed for queues with new due jobs, job.cancelled, and
 // job.finished for jobs that somebody watches.

@@ -10,6 +10,7 @@
 #include "concurrency.hpp"
 #include "hot.hpp"
 #include "rows.hpp"
+#include "wakeup.hpp"
 #include "workflow.hpp"
 
 namespace chancy {
@@ -107,6 +108,10 @@ claim claim_row(table &jobs, const job_row &row, Datum worker, TimestampTz now) 
 
 bool claim_found(claims &c, const job_row &row) {
     if (!is_due(row, c.queue, c.now)) return false;
+    if (TransactionIdIsValid(c.seen.xmin)) {
+        c.passed++;
+        return false;
+    }
     switch (claim_row(c.jobs, row, c.worker, c.now)) {
         case claim::done:
             forget_passed(row.id);
@@ -122,7 +127,7 @@ bool claim_found(claims &c, const job_row &row) {
 }
 
 void claim_due(claims &c) {
-    lookup waiting = begin_lookup(c.jobs, "jobs_fetch", F_TEXTEQ, C_COLLATION_OID, SnapshotSelf);
+    lookup waiting = begin_lookup(c.jobs, "jobs_fetch", F_TEXTEQ, C_COLLATION_OID, &c.seen);
     seek(waiting, text_datum(c.queue));
     while (c.count < c.up_to && index_getnext_slot(waiting.scan, ForwardScanDirection, c.jobs.found)) {
         CHECK_FOR_INTERRUPTS();
@@ -150,7 +155,9 @@ fetched fetch(table &jobs, bytes queue, bytes worker, int32 up_to) {
     queue_settings settings = read_queue(queue, now);
     const queue_limits &limits = settings.limits;
     if (!settings.open) return {};
-    claims c{jobs, queue, text_datum(worker), now, up_to, static_cast<HeapTuple *>(palloc(sizeof(HeapTuple) * up_to)), 0, 0, false};
+    claims c{jobs, queue, text_datum(worker), now, up_to, static_cast<HeapTuple *>(palloc(sizeof(HeapTuple) * up_to)), 0, 0, false, {}};
+    InitDirtySnapshot(c.seen);
+    bool asleep = is_asleep(queue);
     // What results had to leave of workflows; what is busy still is worth another look soon, as a held job is.
     c.passed = advance_noted(jobs, 16, false).busy;
     int64 wait = 0;
@@ -170,7 +177,9 @@ fetched fetch(table &jobs, bytes queue, bytes worker, int32 up_to) {
     if (c.count > 0) note_locks();
     CommandCounterIncrement();
     bool exhausted = limits.concurrency() && c.passed == 0 && (c.count < up_to || c.blocked);
-    return {{c.into, static_cast<size_t>(c.count)}, c.passed, wait, exhausted};
+    bool again = c.count < up_to && !asleep;
+    if (again) fall_asleep(queue);
+    return {{c.into, static_cast<size_t>(c.count)}, c.passed, wait, exhausted, again};
 }
 
 namespace {

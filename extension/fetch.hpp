@@ -10,6 +10,7 @@ struct fetched {
     int passed;                 // due jobs passed by because of what another transaction holds: look again soon
     int64 wait;                 // microseconds until the rate limit lets the next one start; 0: it is not in the way
     bool exhausted;             // of a queue with a limit: nobody else would be given a job now either
+    bool again;                 // look once more before sleeping: this look began before pushes knew that somebody sleeps
 };
 
 // Refuses an empty or over-long queue or worker, and up_to outside 1 to 100,000.
@@ -42,14 +43,15 @@ struct claims {
     int32 up_to;
     HeapTuple *into;
     int count;     // claimed so far
-    int passed;    // due jobs that others hold
+    int passed;    // due jobs that others hold, or have yet to commit
     bool blocked;  // a limit of concurrency is in the way
+    SnapshotData seen;  // dirty: an uncommitted push is seen, so that it can be waited for
 };
 
 // Claims due jobs from the front of the queue, up to up_to.
 void claim_due(claims &c);
 
-// Claims the job in jobs.found, which row was read from; false when it is not due, or another transaction holds it.
+// Claims the job in jobs.found, which a scan with c.seen found and row was read from; false when it is not due, or another transaction holds it.
 bool claim_found(claims &c, const job_row &row);
 
 // How many jobs a rate-limited queue may still start (rate_limit.cpp).

@@ -7,6 +7,8 @@ namespace chancy {
 
 Oid schema() { return get_namespace_oid("chancy", false); }
 
+bool is_installed() { return OidIsValid(get_relname_relid("jobs", get_namespace_oid("chancy", true))); }
+
 Oid table_oid(const char *name) {
     Oid oid = get_relname_relid(name, schema());
     if (!OidIsValid(oid))

@@ -11,6 +11,8 @@ namespace chancy {
 
 // The namespace of the extension.
 Oid schema();
+// False when this transaction has dropped the extension.
+bool is_installed();
 // The oid of one of our tables.
 Oid table_oid(const char *name);
 

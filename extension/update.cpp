@@ -170,6 +170,7 @@ void exchange(FunctionCallInfo fcinfo, const rows &out) {
         if (up_to == 0) return;
         fetched got = fetch(jobs, queue, worker, up_to);
         if (got.exhausted) take_back_pushed(queue);
+        if (got.again) put("again", nullptr, 0, 0);
         if (got.passed > 0) put("passed", nullptr, got.passed, 0);
         if (got.wait > 0) put("wait", nullptr, static_cast<int>(std::min<int64>((got.wait + 999) / 1000, PG_INT32_MAX)), 0);
         for (HeapTuple job : got.jobs) put("job", nullptr, 0, heap_copy_tuple_as_datum(job, RelationGetDescr(jobs.rel)));

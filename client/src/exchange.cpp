@@ -108,12 +108,13 @@ void flow::take(exchanged&& answer, batch& b) {
         for (const auto& refusal : answer.refused) refuse(std::move(b.results.at(refusal.index)), refusal.reason);
         m_largest_batch = std::min<std::size_t>(2 * m_largest_batch, 1000);
         if (b.want > 0) {
-            if (static_cast<int>(answer.jobs.size()) >= b.want) m_more = true;
+            if (static_cast<int>(answer.jobs.size()) >= b.want || (answer.again && !m_again)) m_more = true;
             // Held jobs: nobody tells when they are let go. Look again in 5 ms, then 10, 20, 40, 80, and every 100 ms as long as
             // nothing changes: a transaction that holds a job for a minute costs some 600 looks, and its job waits at
             // most 100 ms too long. What is pushed meanwhile is told by an event, and looked for at once.
-            m_same_looks = answer.passed == m_passed && answer.jobs.empty() ? std::min(m_same_looks + 1, 5) : 0;
-            m_passed = answer.passed;
+            m_same_looks = answer.passed + answer.again == m_passed && answer.jobs.empty() ? std::min(m_same_looks + 1, 5) : 0;
+            m_again = answer.again;
+            m_passed = answer.passed + answer.again;
             // Polls of many workers spread: between 0.9 and 1.1 of the interval.
             m_next_look = now + (m_passed > 0 ? std::min<std::chrono::milliseconds>(5ms * (1 << m_same_looks), 100ms)
                                               : m_poll * 9 / 10 + m_poll * (std::rand() % 21) / 100);

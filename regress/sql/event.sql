@@ -7,7 +7,9 @@
 \set ECHO all
 
 SELECT chancy.event_channel() = channel AS same, channel FROM chancy.event_channels;
-LISTEN chancy_events;
+-- A channel other than our own hears every queue.pushed; our own one only while somebody sleeps (below).
+INSERT INTO chancy.event_channels VALUES ('every');
+LISTEN every;
 \o | sed -E 's/Asynchronous notification "(.*)" with payload "(.*)" received.*/  \1 \2/; s/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/ID/g'
 
 -- Queues.
@@ -114,6 +116,26 @@ SELECT chancy.push('two') IS NOT NULL;
 \qecho none
 DELETE FROM chancy.event_channels;
 SELECT chancy.push('none') IS NOT NULL;
+
+-- Our own channel: a fetch that gave less than it was asked for makes the next push tell; the one after it not.
+UNLISTEN every;
+UNLISTEN events;
+LISTEN chancy_events;
+DELETE FROM chancy.event_channels;
+INSERT INTO chancy.event_channels VALUES ('chancy_events');
+DELETE FROM chancy.jobs;
+DELETE FROM chancy.sleepers;
+SELECT (chancy.declare_queue('default')).name, (chancy.declare_queue('other')).name;
+\qecho nobody sleeps
+SELECT chancy.push('asleep.1') IS NOT NULL;
+\qecho a fetch that is filled
+SELECT count(*) FROM chancy.fetch_jobs('default', 'w', 1);
+SELECT chancy.push('asleep.2') IS NOT NULL;
+\qecho one that is not
+SELECT count(*) FROM chancy.fetch_jobs('default', 'w', 2);
+SELECT chancy.push('asleep.3', queue => 'other') IS NOT NULL;
+SELECT chancy.push('asleep.4') IS NOT NULL;
+SELECT chancy.push('asleep.5') IS NOT NULL;
 
 -- Every payload is JSON with a t, also with names that need escaping.
 \o

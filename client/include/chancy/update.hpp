@@ -54,7 +54,8 @@ struct exchanged {
         std::string reason;  // stale | locked | conflict | missing
     };
     std::vector<refusal> refused;
-    int passed = 0;  // due jobs passed by because somebody holds them: look again soon
+    int passed = 0;  // due jobs passed by because somebody holds them, or has yet to commit them: look again soon
+    bool again = false;  // before sleeping look once more: only from now on does a push tell that it came
     std::vector<job> jobs;
 };
 
