@@ -61,7 +61,7 @@ figures latency(const options& with) {
     connection server(with.conninfo);
     for (const int rate : {20, 100, 1000}) {
         make_empty(server);
-        const int count = rate * 10;
+        const int count = std::max(1, static_cast<int>(rate * with.latency_seconds));
         const json other = percentiles(measure_notify(with, rate, count)), ours = percentiles(measure_push(with, rate, count));
         for (const auto& [percentile, reach] : {std::pair{"p50_ms", 2.0}, std::pair{"p99_ms", 10.0}}) {
             figure f;

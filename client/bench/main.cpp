@@ -81,6 +81,7 @@ int main(int argc, char** argv) {
         with.rounds = 1;
         with.jobs = 5000;
         with.seconds = 2;
+        with.latency_seconds = 1;
         with.held_minutes = 0.1;
         with.history = with.backlog = 20'000;
     }

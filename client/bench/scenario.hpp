@@ -15,6 +15,7 @@ struct options {
     int connections = 2;           // of a drain
     double seconds = 60;           // of sustained load
     double held_minutes = 10;      // of sustained load beside a snapshot
+    double latency_seconds = 10;
     long long history = 10'000'000;
     long long backlog = 1'000'000;
 };
