@@ -68,9 +68,18 @@ extern "C" {
 #include "utils/uuid.h"
 }
 
-// Begins the definition of what CREATE FUNCTION names. Before 16 PG_FUNCTION_INFO_V1 declares the
-// function itself without PGDLLEXPORT, so it is declared first.
-#define CHANCY_FUNCTION(name)                       \
-    PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);       \
-    PG_FUNCTION_INFO_V1(name);                      \
-    Datum name([[maybe_unused]] PG_FUNCTION_ARGS)
+namespace chancy {
+void check_version();  // version.hpp
+}
+
+// Begins the definition of what CREATE FUNCTION names. The version is checked before an argument is read: the scripts of another
+// one may pass others. Before 16 PG_FUNCTION_INFO_V1 declares the function itself without PGDLLEXPORT, so it is declared first.
+#define CHANCY_FUNCTION(name)                           \
+    static Datum name##_body(FunctionCallInfo fcinfo);  \
+    PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);           \
+    PG_FUNCTION_INFO_V1(name);                          \
+    Datum name(PG_FUNCTION_ARGS) {                      \
+        chancy::check_version();                        \
+        return name##_body(fcinfo);                     \
+    }                                                   \
+    static Datum name##_body([[maybe_unused]] FunctionCallInfo fcinfo)

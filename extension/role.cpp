@@ -6,7 +6,6 @@
 
 #include "error.hpp"
 #include "statement.hpp"
-#include "version.hpp"
 
 namespace chancy {
 
@@ -31,7 +30,6 @@ void add_queues(permit &may, Datum array) {
 }  // namespace
 
 permit require(role_kind kind) {
-    check_version();
     Oid user = GetUserId();
     if (has_privs_of_role(user, owner())) return {true, nullptr, 0};
     permit may{};

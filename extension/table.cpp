@@ -1,7 +1,6 @@
 #include "table.hpp"
 
 #include "compat.hpp"
-#include "version.hpp"
 
 namespace chancy {
 
@@ -99,7 +98,6 @@ void prepare_row(table &t) {
 }  // namespace
 
 table open(const char *name, bool primary_key) {
-    check_version();
     table t{};
     t.rel = table_open(table_oid(name), RowExclusiveLock);
     check_honourable(t.rel);

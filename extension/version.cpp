@@ -74,12 +74,11 @@ void start_version() {
 }
 
 void check_version() {
-    if (OidIsValid(checked)) return;
+    if (OidIsValid(checked) || creating_extension) return;  // the scripts themselves may call us half way
     Oid jobs = table_oid("jobs");
     const char *installed = installed_version();
-    // The scripts themselves may call us half way.
-    if (!creating_extension && installed != nullptr && strcmp(installed, library_version) != 0) refuse_version(installed);
-    if (!creating_extension) checked = jobs;
+    if (installed != nullptr && strcmp(installed, library_version) != 0) refuse_version(installed);
+    checked = jobs;
 }
 
 namespace {
