@@ -57,6 +57,8 @@ sql one "SELECT FROM chancy.declare_queue('default'); SELECT chancy.push('f'); S
 # psql shows what it has heard after each statement.
 {
     echo 'LISTEN chancy_events;'
+    # what a fetch leaves that found nothing
+    echo "INSERT INTO chancy.sleepers VALUES ('default', true);"
     echo "SELECT chancy.set_task('recovery', every => '1 s');"
     for ((i = 0; i < 600; i++)); do echo 'SELECT 1;' && sleep 0.05; done
 } | psql -Xq -d one >"$PGHOST/heard" 2>&1 &
