@@ -98,7 +98,7 @@ step_turn push_step(turn &n, HeapTuple row, step_row &s) {
     make_ids({&c, 1});
     if (c.key.data != nullptr && n.by_key.scan == nullptr) n.by_key = begin_key_lookup(n.t.jobs);
     permit all{true, nullptr, 0};
-    insert_job(n.t.jobs, n.by_key, c, {waiting::passes, 0, all, nullptr});
+    insert_job(n.t.jobs, n.by_key, c, {waiting::passes, 0, all, nullptr}, true);
     if (c.is == verdict::locked) return step_turn::busy;
     s.job = c.id;
     s.has_job = true;

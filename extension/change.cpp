@@ -3,12 +3,13 @@
 #include "buffer.hpp"
 #include "event.hpp"
 #include "role.hpp"
+#include "unique.hpp"
 #include "workflow.hpp"
 
 namespace chancy {
 
 const char *name(verdict v) {
-    static const char *const names[] = {"open",    "reserved", "created",  "duplicate", "withdrawn", "applied",
+    static const char *const names[] = {"open",    "reserved", "created",  "duplicate", "replaced",  "withdrawn", "applied",
                                         "stale",   "finished", "locked",   "conflict",  "missing"};
     return names[static_cast<int>(v)];
 }
@@ -77,6 +78,7 @@ void locate(writer &w, change &c, bool alone) {
     job_row row = read_job(w.jobs.found);
     check_queue(w.how.may, row.queue);
     if (alone && !may_apply(c, w.jobs.found)) return;
+    c.has_next = row.has_next;
     if (row.key.data != nullptr) c.key = copy(row.key);
     c.queue = copy(row.queue);
     c.row = ExecCopySlotHeapTuple(w.jobs.found);
@@ -153,14 +155,26 @@ void enter_slot(writer &w, change &c) {
             return;
         }
         state after = fill(w, c, w.jobs.held);
+        end_attempt(w.jobs, w.jobs.held, &after);
         if (update_speculatively(w.jobs, &w.jobs.held->tts_tid)) return applied(c, after);
     }
+}
+
+// Makes a change to the row in jobs.held.
+void write_held(writer &w, change &c) {
+    state after = fill(w, c, w.jobs.held);
+    bool next = end_attempt(w.jobs, w.jobs.held, &after);
+    HeapTuple ended = next ? ExecCopySlotHeapTuple(w.jobs.held) : nullptr;
+    TM_Result done = update(w.jobs, &w.jobs.held->tts_tid, true);
+    if (done != TM_Ok) elog(ERROR, "a locked job changed (%d)", done);
+    if (next) push_next_run(w.jobs, ended);
+    applied(c, after);
 }
 
 // Locks the row of a change and makes it.
 void change_row(writer &w, change &c) {
     bool enters = c.kind == change_kind::retry && c.key.data != nullptr;
-    if (!enters) {
+    if (!enters && !c.has_next) {
         // Nobody holds most rows: then one call locks and writes. What pass 1 read is the newest
         // version exactly if the call says TM_Ok.
         ExecStoreHeapTuple(c.row, w.jobs.copy, false);
@@ -174,38 +188,54 @@ void change_row(writer &w, change &c) {
     }
     if (!may_apply(c, w.jobs.held)) return;
     if (enters) return enter_slot(w, c);
-    state after = fill(w, c, w.jobs.held);
-    TM_Result done = update(w.jobs, &w.jobs.held->tts_tid, true);
-    if (done != TM_Ok) elog(ERROR, "a locked job changed (%d)", done);
-    applied(c, after);
+    write_held(w, c);
 }
 
-void make(writer &w, change &c) {
+void make(writer &w, change &c, bool late = false) {
     if (w.how.at != nullptr) *w.how.at = &c;
     if (c.kind == change_kind::push)
-        insert_job(w.jobs, w.by_key, c, w.how);
+        insert_job(w.jobs, w.by_key, c, w.how, late);
     else
         change_row(w, c);
+}
+
+// The live job that a push of the group may change is one of the rows to lock: false when there is none.
+bool find_live(writer &w, std::span<change *> group, key_state *live) {
+    auto changes = [](const change *c) {
+        return c->kind == change_kind::push && (c->job->mode == on_conflict::replace || c->job->mode == on_conflict::rerun);
+    };
+    auto push = std::find_if(group.begin(), group.end(), changes);
+    if (push == group.end()) return false;
+    *live = probe_key(w.jobs, w.by_key, (*push)->key, false, w.how);
+    return live->live;
 }
 
 // Several changes of one key, or of one keyless row: first all its rows are locked, by id, then the
 // changes are made in the order of calls, each seeing what the one before wrote.
 void make_group(writer &w, std::span<change *> group) {
+    bool rows = group[0]->kind != change_kind::push;  // pushes come last
+    key_state live;
+    bool lock_live = rows && find_live(w, group, &live);
     for (size_t i = 0; i < group.size(); i++) {
         change &c = *group[i];
         if (c.kind == change_kind::push || (i > 0 && compare(group[i - 1]->id, c.id) == 0)) continue;
+        if (lock_live && compare(live.id, c.id) <= 0) {
+            if (compare(live.id, c.id) < 0) lock(w, &live.tid, false);
+            lock_live = false;
+        }
         if (w.how.at != nullptr) *w.how.at = &c;
         if (lock(w, &c.row->t_self, c.skip) == TM_WouldBlock)
             for (change *same : group)
                 if (compare(same->id, c.id) == 0) same->is = verdict::locked;
     }
+    if (lock_live) lock(w, &live.tid, false);
     std::sort(group.begin(), group.end(), [](const change *a, const change *b) { return a->order < b->order; });
     for (change *c : group) {
         if (c->is != verdict::open) continue;
         CHECK_FOR_INTERRUPTS();
         CommandCounterIncrement();
         if (c->kind != change_kind::push) locate(w, *c, true);
-        if (c->is == verdict::open) make(w, *c);
+        if (c->is == verdict::open) make(w, *c, rows);
     }
 }
 

@@ -13,12 +13,21 @@ namespace chancy {
 
 enum class outcome : uint8 { succeeded, failed, discarded, snoozed, released };
 
+// What a push does when its key is taken (unique.cpp).
+enum class on_conflict : uint8 { keep, replace, reject, rerun };
+
+struct permit;
+
 struct new_job {
     bytes func, queue, key;  // key.data null without a key
     bytes concurrency_key;   // data null without one
     Jsonb *kwargs, *limits, *meta;
     int32 priority, max_attempts;
     TimestampTz scheduled_at;
+    int64 unique_for;  // microseconds; 0: the key is taken while the job is live
+    on_conflict mode;
+    const char *list;   // of the input, for messages; null outside a batch
+    const permit *may;  // whose job a replace may change; null: anybody's
 };
 
 struct result {
@@ -37,6 +46,7 @@ enum class verdict : uint8 {
     reserved,   // decided at commit
     created,    // push: a new job
     duplicate,  // push: id is that of the key's live job
+    replaced,   // push: the key's waiting job, whose id it is, became this one
     withdrawn,  // push: cancelled in its own transaction; cancel: of such a push
     applied,
     stale,     // result: another attempt, or none
@@ -61,6 +71,8 @@ struct change {
     state after;   // the job's state afterwards, or now when the change did not apply
     bool known;    // after is set
     bool is_step;  // rows: the job may be a workflow's step
+    bool has_next;  // rows: something is to run when the job ends
+    bool delayed;   // push: the job waits until its key's period is over
     HeapTuple row;  // rows: the version that the look-up found
     union {
         new_job *job;
@@ -73,8 +85,6 @@ enum class waiting : uint8 {
     never,    // the transaction holds a lock of ours already: what is busy ends it with 40001
     passes,   // a push from inside: what is busy is told as locked, and left for the next turn
 };
-
-struct permit;
 
 struct policy {
     waiting wait;
@@ -130,27 +140,36 @@ struct more_fields {
 // Reads and checks an object with push's parameter names as keys.
 void read_job_object(JsonbContainer *object, place where, const job_defaults &d, new_job *job, const more_fields *more);
 
+// How push's on_conflict and unique_for are read (unique.cpp).
+on_conflict parse_on_conflict(bytes text, place where);
+int64 parse_period(const Interval *period, place where);
+
 // Refuses (55000) a table with an added column that push would leave without its value (push.cpp).
 void check_added_columns(table &jobs);
 
 // The parts, each in the file of its capability; the row is jobs.found or jobs.held as read.
-void insert_job(table &jobs, lookup &by_key, change &c, const policy &how);            // push.cpp
+// late: rows of the key are locked already, so another one is tried, not waited for.
+void insert_job(table &jobs, lookup &by_key, change &c, const policy &how, bool late);  // unique.cpp
+void fill_job(table &jobs, const pg_uuid_t &id, const new_job &job, TimestampTz not_before);  // push.cpp: fills jobs.next
 void write_result(table &jobs, TupleTableSlot *row, const change &c, state *after);    // update.cpp: fills jobs.next
 void write_cancel(table &jobs, TupleTableSlot *row, TimestampTz now);                  // cancel.cpp: fills jobs.next
 void write_retry(table &jobs, TupleTableSlot *row, TimestampTz now);                   // retry.cpp: fills jobs.next
 
 // The slot of a key: what a look with a dirty snapshot finds there (key.cpp).
 struct key_state {
-    bool live;                // a live job: committed, our own, or one whose end is not committed yet
+    bool live;                // a live job, in jobs.found: committed, our own, or one whose end is not committed yet
     pg_uuid_t id;             // of the live job
-    TransactionId entering;   // otherwise: the transaction that is entering the slot
+    TransactionId changing;   // the transaction that is changing or ending it, if any
+    TransactionId entering;   // without a live job: the transaction that is entering the slot
     uint32 token;             // its speculative token, or 0
-    ItemPointerData tid;      // of the entering row
+    ItemPointerData tid;      // of the live or the entering row
 };
 lookup begin_key_lookup(table &jobs);
 // share: hold a waiting job FOR KEY SHARE, so that it does not run before we commit.
 key_state probe_key(table &jobs, lookup &by_key, bytes key, bool share, const policy &how);
 // Waits until whoever enters the slot has ended, or 40001; false when we pass by what is busy.
 bool wait_for_entry(table &jobs, lookup &by_key, const key_state &seen, const policy &how);
+// The same for whoever changes the live job; late as in insert_job.
+bool wait_for_change(table &jobs, lookup &by_key, const key_state &seen, const policy &how, bool late);
 
 }  // namespace chancy

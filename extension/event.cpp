@@ -110,7 +110,8 @@ void tell(std::span<change> changes) {
     bool looked = false, watching = false;
     for (change &c : changes) {
         if (c.kind == change_kind::push) {
-            if (c.is == verdict::created && c.job->scheduled_at <= now) pushed(c.job->queue);
+            bool ready = !c.delayed && (c.is == verdict::created || c.is == verdict::replaced);
+            if (ready && c.job->scheduled_at <= now) pushed(c.job->queue);
             continue;
         }
         if (c.is != verdict::applied) continue;

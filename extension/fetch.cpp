@@ -10,6 +10,7 @@
 #include "concurrency.hpp"
 #include "hot.hpp"
 #include "rows.hpp"
+#include "unique.hpp"
 #include "wakeup.hpp"
 #include "workflow.hpp"
 
@@ -89,7 +90,11 @@ claim claim_row(table &jobs, const job_row &row, Datum worker, TimestampTz now) 
     // Our own transaction may be the holder (it pushed a duplicate before). A foreign one is passed by,
     // unless duplicates have kept the job from running for too long: NO KEY UPDATE goes with their KEY SHARE.
     LockTupleMode mode = only_locked(jobs) && passed_for_long(row.id, now) ? LockTupleNoKeyExclusive : LockTupleExclusive;
-    switch (lock_row(jobs, &jobs.found->tts_tid, mode, LockWaitSkip)) {
+    TM_Result locked = lock_row(jobs, &jobs.found->tts_tid, LockTupleExclusive, LockWaitSkip);
+    // Those whom this run passes may have wanted one that begins after their commit.
+    bool passes = locked == TM_WouldBlock && mode == LockTupleNoKeyExclusive;
+    if (passes) locked = lock_row(jobs, &jobs.found->tts_tid, mode, LockWaitSkip);
+    switch (locked) {
         case TM_Ok:
             note_locks();
             break;
@@ -101,6 +106,7 @@ claim claim_row(table &jobs, const job_row &row, Datum worker, TimestampTz now) 
     job_row newest = read_job(jobs.held);
     if (!is_due(newest, row.queue, now)) return claim::lost;
     fill_claim(jobs, jobs.held, worker);
+    if (passes && newest.rerun) note_rerun(jobs);
     return update(jobs, &jobs.held->tts_tid, true) == TM_Ok ? claim::done : claim::lost;
 }
 

@@ -60,6 +60,8 @@ job_row read_job(TupleTableSlot *slot) {
     row.taken_by = text_of(slot, jobs_taken_by);
     row.started_at = slot->tts_isnull[jobs_started_at - 1] ? 0 : DatumGetTimestampTz(values[jobs_started_at - 1]);
     row.scheduled_at = DatumGetTimestampTz(values[jobs_scheduled_at - 1]);
+    row.rerun = !slot->tts_isnull[jobs_rerun - 1] && DatumGetBool(values[jobs_rerun - 1]);
+    row.has_next = !slot->tts_isnull[jobs_next_run - 1];
     return row;
 }
 

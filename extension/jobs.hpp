@@ -28,6 +28,10 @@ enum jobs_column : int {
     jobs_recoveries,
     jobs_result,
     jobs_concurrency_key,
+    jobs_rerun,
+    jobs_next_run,
+    jobs_unique_until,
+    jobs_columns = jobs_unique_until,  // all of ours
 };
 
 enum class state : uint8 { pending, running, retrying, succeeded, failed };
@@ -51,6 +55,8 @@ struct job_row {
     bytes taken_by;
     TimestampTz started_at;  // 0 when it never ran
     TimestampTz scheduled_at;
+    bool rerun;     // pushed with on_conflict rerun
+    bool has_next;  // something is to run when this ends (unique.cpp)
 };
 
 job_row read_job(TupleTableSlot *slot);

@@ -54,6 +54,25 @@ TimestampTz json_time(JsonbValue *value, place where) {
     refuse(where, psprintf("is not a time: \"%s\"", shown(text)), hint);
 }
 
+namespace {
+// Puts the path into an error of interval_in, which knows only the text.
+void say_not_interval(void *argument) {
+    const place *where = static_cast<const place *>(argument);
+    errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+    errmsg("%s is not an interval", path(*where));
+    errhint("Give an interval, such as \"15 min\".");
+}
+}  // namespace
+
+Interval *json_interval(JsonbValue *value, place where) {
+    char *text = to_cstring(json_text(value, where));
+    ErrorContextCallback context{error_context_stack, say_not_interval, &where};
+    error_context_stack = &context;
+    Datum interval = DirectFunctionCall3(interval_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+    error_context_stack = context.previous;
+    return DatumGetIntervalP(interval);
+}
+
 pg_uuid_t json_uuid(JsonbValue *value, place where) {
     bytes text = json_text(value, where);
     pg_uuid_t id;

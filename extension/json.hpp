@@ -49,6 +49,7 @@ int each_object(Jsonb *batch, const char *list, OnElement on_element) {
 bytes json_text(JsonbValue *value, place where);
 int32 json_int(JsonbValue *value, place where, int32 min, int32 max);
 TimestampTz json_time(JsonbValue *value, place where);
+Interval *json_interval(JsonbValue *value, place where);
 pg_uuid_t json_uuid(JsonbValue *value, place where);
 Jsonb *json_object(JsonbValue *value, place where);
 Jsonb *json_array(JsonbValue *value, place where);

@@ -69,6 +69,8 @@ key_state probe_key(table &jobs, lookup &by_key, bytes key, bool share, const po
             job_row row = read_job(jobs.found);
             seen.live = true;
             seen.id = row.id;
+            seen.tid = jobs.found->tts_tid;
+            seen.changing = dirty.xmax;
             if (share && setting.duplicate_lock && is_waiting(row.is) && !is_ours(jobs.found)) replaced = !share_row(jobs, TransactionIdIsValid(dirty.xmax), how);
             break;
         }
@@ -76,10 +78,22 @@ key_state probe_key(table &jobs, lookup &by_key, bytes key, bool share, const po
     }
 }
 
-bool wait_for_entry(table &jobs, lookup &by_key, const key_state &seen, const policy &how) {
-    // A scan keeps its page pinned, and VACUUM would wait for the pin as long as we wait here.
+namespace {
+
+// A scan keeps its page pinned, and VACUUM would wait for the pin as long as we wait here.
+void let_go(table &jobs, lookup &by_key) {
     index_rescan(by_key.scan, &by_key.key, 1, nullptr, 0);
     ExecClearTuple(jobs.found);
+}
+
+void wait_for(table &jobs, TransactionId xid, ItemPointerData tid, XLTW_Oper doing, const policy &how) {
+    wait_until(how.deadline, [&] { XactLockTableWait(xid, jobs.rel, &tid, doing); });
+}
+
+}  // namespace
+
+bool wait_for_entry(table &jobs, lookup &by_key, const key_state &seen, const policy &how) {
+    let_go(jobs, by_key);
     // A token is held for the moment of an insert, and by nobody who waits for more than another token.
     if (seen.token != 0) {
         SpeculativeInsertionWait(seen.entering, seen.token);
@@ -87,10 +101,15 @@ bool wait_for_entry(table &jobs, lookup &by_key, const key_state &seen, const po
     }
     if (how.wait == waiting::passes) return false;
     if (how.wait == waiting::never) give_way("a key that another transaction is pushing");
-    wait_until(how.deadline, [&] {
-        ItemPointerData tid = seen.tid;
-        XactLockTableWait(seen.entering, jobs.rel, &tid, XLTW_InsertIndex);
-    });
+    wait_for(jobs, seen.entering, seen.tid, XLTW_InsertIndex, how);
+    return true;
+}
+
+bool wait_for_change(table &jobs, lookup &by_key, const key_state &seen, const policy &how, bool late) {
+    let_go(jobs, by_key);
+    if (how.wait == waiting::passes) return false;
+    if (how.wait == waiting::never || late) give_way("a job that another transaction is changing");
+    wait_for(jobs, seen.changing, seen.tid, XLTW_Lock, how);
     return true;
 }
 

@@ -154,13 +154,19 @@ bool matches(const rule &r, const job_row &row, bytes func, TimestampTz complete
     return false;
 }
 
+// Until unique_until a finished job keeps its key taken.
+bool holds_key(TupleTableSlot *slot, TimestampTz now) {
+    return !slot->tts_isnull[jobs_unique_until - 1] && DatumGetTimestampTz(slot->tts_values[jobs_unique_until - 1]) > now;
+}
+
 }  // namespace
 
 int prune(Jsonb *given, int32 up_to) {
     if (!JB_ROOT_IS_OBJECT(given)) refuse({nullptr, 0, "rule"}, "must be an object", hint);
     rule r = read_rule(&given->root, "rule");
     int deleted = 0;
-    with_jobs([&, up_to](table &jobs) {
+    TimestampTz now = GetCurrentTimestamp();
+    with_jobs([&, up_to, now](table &jobs) {
         check_deletable(jobs.rel);
         seen_queues seen{};
         lookup newest_first = begin_lookup(jobs, "jobs_pkey", InvalidOid, InvalidOid, SnapshotSelf);
@@ -168,7 +174,7 @@ int prune(Jsonb *given, int32 up_to) {
         while (deleted < up_to && index_getnext_slot(newest_first.scan, BackwardScanDirection, jobs.found)) {
             CHECK_FOR_INTERRUPTS();
             job_row row = read_job(jobs.found);
-            if (is_live(row.is)) continue;
+            if (is_live(row.is) || row.has_next || holds_key(jobs.found, now)) continue;
             Datum *values = jobs.found->tts_values;
             TimestampTz completed =
                 jobs.found->tts_isnull[jobs_completed_at - 1] ? 0 : DatumGetTimestampTz(values[jobs_completed_at - 1]);

@@ -1,7 +1,7 @@
 // push: bring jobs in.
 //
 // Input is checked whole before anything is written. A keyless job is inserted; a keyed one looks
-// first (key.cpp) and enters the slot of its key only when nobody is in it. Ids are Chancy's: 60 bits
+// first (key.cpp), and what it does when its key is taken stands in unique.cpp. Ids are Chancy's: 60 bits
 // of 100 ns ticks since 1970, then 7, the variant and 62 random bits, rising strictly in input order,
 // because fetch runs jobs of one priority in id order.
 #include "buffer.hpp"
@@ -14,7 +14,7 @@ namespace chancy {
 namespace {
 
 constexpr const char *push_keys =
-    "func, kwargs, queue, priority, max_attempts, scheduled_at, unique_key, limits, meta, on_conflict, concurrency_key";
+    "func, kwargs, queue, priority, max_attempts, scheduled_at, unique_key, limits, meta, on_conflict, concurrency_key, unique_for";
 
 int64 last_tick = 0;  // of this backend
 
@@ -47,10 +47,14 @@ void check_job(const new_job &job, place where) {
     if (job.concurrency_key.data != nullptr) check_text(where.at("concurrency_key"), job.concurrency_key, max_name);
     if (job.max_attempts < 1) refuse(where.at("max_attempts"), "must be at least 1", "1 means: run once, no retry.");
     check_finite(where.at("scheduled_at"), job.scheduled_at);
-}
-
-void check_conflict_mode(bytes mode, place where) {
-    if (!(mode == view("keep"))) refuse(where, "is not a known mode", "Known: \"keep\", which leaves the live job as it is.");
+    if (job.key.data != nullptr) {
+        if (job.scheduled_at >= END_TIMESTAMP - job.unique_for)
+            refuse(where.at("unique_for"), "ends too late", "scheduled_at and unique_for together must be a time.");
+        return;
+    }
+    const char *hint = "Give the job a unique_key: without one it meets nobody.";
+    if (job.mode != on_conflict::keep) refuse(where.at("on_conflict"), "needs a unique_key", hint);
+    if (job.unique_for != 0) refuse(where.at("unique_for"), "needs a unique_key", hint);
 }
 
 Jsonb *parse(const char *json) { return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json))); }
@@ -61,7 +65,8 @@ job_defaults make_defaults() { return {parse("{}"), parse("[]"), GetCurrentTrans
 
 void read_job_object(JsonbContainer *object, place where, const job_defaults &d, new_job *job, const more_fields *more) {
     *job = {.func = {nullptr, 0}, .queue = view("default"), .key = {nullptr, 0}, .concurrency_key = {nullptr, 0}, .kwargs = d.object, .limits = d.array,
-            .meta = d.object, .priority = 0, .max_attempts = 1, .scheduled_at = d.now};
+            .meta = d.object, .priority = 0, .max_attempts = 1, .scheduled_at = d.now, .unique_for = 0, .mode = on_conflict::keep,
+            .list = where.list, .may = nullptr};
     each_field(object, [&](bytes name, JsonbValue *value) {
         bool given = value->type != jbvNull;
         if (name == view("func")) {
@@ -85,7 +90,9 @@ void read_job_object(JsonbContainer *object, place where, const job_defaults &d,
         } else if (name == view("meta")) {
             if (given) job->meta = json_object(value, where.at("meta"));
         } else if (name == view("on_conflict")) {
-            if (given) check_conflict_mode(json_text(value, where.at("on_conflict")), where.at("on_conflict"));
+            if (given) job->mode = parse_on_conflict(json_text(value, where.at("on_conflict")), where.at("on_conflict"));
+        } else if (name == view("unique_for")) {
+            if (given) job->unique_for = parse_period(json_interval(value, where.at("unique_for")), where.at("unique_for"));
         } else if (more == nullptr || !more->take(more->context, name, given ? value : nullptr)) {
             refuse_field(where, name, more == nullptr ? push_keys : psprintf("%s, %s", more->known, push_keys));
         }
@@ -108,12 +115,13 @@ Jsonb *no_errors() {
     return empty;
 }
 
-// Fills jobs.next with the new row.
-void fill_row(table &jobs, const change &c) {
-    const new_job &job = *c.job;
+}  // namespace
+
+void fill_job(table &jobs, const pg_uuid_t &id, const new_job &job, TimestampTz not_before) {
+    TimestampTz due = std::max(job.scheduled_at, not_before);
     ExecClearTuple(jobs.next);
     memset(jobs.next->tts_isnull, true, RelationGetDescr(jobs.rel)->natts);
-    set(jobs, jobs_id, UUIDPGetDatum(&c.id));
+    set(jobs, jobs_id, UUIDPGetDatum(&id));
     set(jobs, jobs_queue, text_datum(job.queue));
     set(jobs, jobs_func, text_datum(job.func));
     set(jobs, jobs_kwargs, JsonbPGetDatum(job.kwargs));
@@ -124,14 +132,15 @@ void fill_row(table &jobs, const change &c) {
     set(jobs, jobs_attempts, Int32GetDatum(0));
     set(jobs, jobs_max_attempts, Int32GetDatum(job.max_attempts));
     set(jobs, jobs_created_at, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
-    set(jobs, jobs_scheduled_at, TimestampTzGetDatum(job.scheduled_at));
+    set(jobs, jobs_scheduled_at, TimestampTzGetDatum(due));
     if (job.key.data != nullptr) set(jobs, jobs_unique_key, text_datum(job.key));
     if (job.concurrency_key.data != nullptr) set(jobs, jobs_concurrency_key, text_datum(job.concurrency_key));
     set(jobs, jobs_errors, JsonbPGetDatum(no_errors()));
     set(jobs, jobs_recoveries, Int32GetDatum(0));
+    if (job.mode == on_conflict::rerun) set(jobs, jobs_rerun, BoolGetDatum(true));
+    if (job.unique_for != 0)
+        set(jobs, jobs_unique_until, TimestampTzGetDatum(std::max(due, GetCurrentTransactionStartTimestamp()) + job.unique_for));
 }
-
-}  // namespace
 
 int64 take_tick() { return last_tick = next_tick(); }
 
@@ -144,39 +153,12 @@ int64 id_tick(const pg_uuid_t &id) {
 // A column that the user added gets NULL, so one that needs a value cannot be honoured.
 void check_added_columns(table &jobs) {
     TupleDesc desc = RelationGetDescr(jobs.rel);
-    for (int i = jobs_concurrency_key; i < desc->natts; i++) {
+    for (int i = jobs_columns; i < desc->natts; i++) {
         Form_pg_attribute column = TupleDescAttr(desc, i);
         if (!column->attisdropped && (column->atthasdef || column->attnotnull))
             ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                             errmsg("chancy.jobs has the added column \"%s\", which push leaves NULL", NameStr(column->attname)),
                             errhint("Drop its default and NOT NULL, or keep such data in a table of your own.")));
-    }
-}
-
-void insert_job(table &jobs, lookup &by_key, change &c, const policy &how) {
-    if (c.key.data == nullptr) {
-        fill_row(jobs, c);
-        insert(jobs);
-        c.is = verdict::created;
-        return;
-    }
-    for (;;) {
-        key_state seen = probe_key(jobs, by_key, c.key, true, how);
-        if (seen.live) {
-            c.is = verdict::duplicate;
-            c.id = seen.id;
-            return;
-        }
-        if (TransactionIdIsValid(seen.entering)) {
-            if (wait_for_entry(jobs, by_key, seen, how)) continue;
-            c.is = verdict::locked;
-            return;
-        }
-        fill_row(jobs, c);
-        if (insert_speculatively(jobs)) {
-            c.is = verdict::created;
-            return;
-        }
     }
 }
 
@@ -191,6 +173,7 @@ std::span<T> make_span(int count) {
 std::span<change> push_all(moment m, const char *name, std::span<new_job> given) {
     permit may = require(role_kind::producer);
     std::span<change> pushes = make_span<change>(given.size());
+    permit *own = nullptr;
     size_t keyed = 0;
     for (size_t i = 0; i < given.size(); i++) {
         check_queue(may, given[i].queue);
@@ -198,6 +181,10 @@ std::span<change> push_all(moment m, const char *name, std::span<new_job> given)
         pushes[i].kind = change_kind::push;
         pushes[i].element = pushes[i].order = i;
         pushes[i].job = &given[i];
+        if (given[i].mode == on_conflict::replace && !may.all) {
+            if (own == nullptr) *(own = static_cast<permit *>(palloc(sizeof(permit)))) = may;
+            given[i].may = own;
+        }
         if (given[i].key.data != nullptr) {
             pushes[i].key = given[i].key;
             keyed++;
@@ -232,11 +219,12 @@ pg_uuid_t push_one(moment m, FunctionCallInfo fcinfo) {
     given[0] = {.func = copy_argument_text(fcinfo, 0), .queue = copy_argument_text(fcinfo, 2), .key = copy_argument_text(fcinfo, 6),
                 .concurrency_key = copy_argument_text(fcinfo, 10),
                 .kwargs = PG_GETARG_JSONB_P_COPY(1), .limits = PG_GETARG_JSONB_P_COPY(7), .meta = PG_GETARG_JSONB_P_COPY(8),
-                .priority = PG_GETARG_INT32(3), .max_attempts = PG_GETARG_INT32(4), .scheduled_at = PG_GETARG_TIMESTAMPTZ(5)};
+                .priority = PG_GETARG_INT32(3), .max_attempts = PG_GETARG_INT32(4), .scheduled_at = PG_GETARG_TIMESTAMPTZ(5),
+                .unique_for = fcinfo->args[11].isnull ? 0 : parse_period(PG_GETARG_INTERVAL_P(11), here.at("unique_for")),
+                .mode = parse_on_conflict(argument_text(fcinfo, 9), here.at("on_conflict")), .list = nullptr, .may = nullptr};
     check_object(given[0].kwargs, here.at("kwargs"));
     check_object(given[0].meta, here.at("meta"));
     check_limits(given[0].limits, here.at("limits"));
-    check_conflict_mode(argument_text(fcinfo, 9), here.at("on_conflict"));
     check_job(given[0], here);
     return push_all(m, "push", given)[0].id;
 }

@@ -10,6 +10,7 @@
 #include "event.hpp"
 #include "maintenance.hpp"
 #include "rows.hpp"
+#include "unique.hpp"
 #include "worker.hpp"
 #include "workflow.hpp"
 
@@ -39,6 +40,8 @@ bool fill_recovered(table &jobs, const job_row &row, int32 max_recoveries, Times
     set_state(jobs, again ? state::pending : state::failed);
     if (again) {
         set_null(jobs, jobs_taken_by);
+        state after = state::pending;
+        end_attempt(jobs, jobs.found, &after);
     } else {
         set(jobs, jobs_completed_at, TimestampTzGetDatum(now));
         const char *text = psprintf("its worker died %d times in a row; the last was %s", recoveries,

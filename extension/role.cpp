@@ -78,7 +78,7 @@ namespace {
 // The functions of each kind, by signature. An admin has all functions.
 constexpr const char *producer_functions =
     "chancy.push(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text, pg_catalog.int4, pg_catalog.int4, "
-    "pg_catalog.timestamptz, pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text, pg_catalog.text), "
+    "pg_catalog.timestamptz, pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text, pg_catalog.text, pg_catalog.interval), "
     "chancy.push_many(pg_catalog.jsonb), chancy.push_at_commit(pg_catalog.jsonb), chancy.pushed(), chancy.flush(), "
     "chancy.id_time(pg_catalog.uuid), chancy.push_workflow(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text), "
     "chancy.add_steps(pg_catalog.uuid, pg_catalog.jsonb), chancy.push_group(pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb)";

@@ -13,6 +13,7 @@ extern const task recovery_task;
 extern const task pruner_task;
 extern const task workers_task;
 extern const task workflows_task;
+extern const task next_runs_task;
 
 namespace {
 
@@ -21,6 +22,7 @@ constexpr const task *all_tasks[] = {
     &pruner_task,
     &workers_task,
     &workflows_task,
+    &next_runs_task,
 };
 
 const char *list_names() {

@@ -22,7 +22,10 @@ CREATE TABLE chancy.jobs (
     errors        jsonb        NOT NULL DEFAULT '[]',
     recoveries    integer      NOT NULL DEFAULT 0,
     result        jsonb,
-    concurrency_key text       COLLATE "C"
+    concurrency_key text       COLLATE "C",
+    rerun         boolean,
+    next_run      jsonb,
+    unique_until  timestamptz
 );
 -- The fetch order itself: a fetch walks it from the front and never sorts the backlog.
 CREATE INDEX jobs_fetch ON chancy.jobs (queue, priority DESC, id)
@@ -36,6 +39,9 @@ CREATE INDEX jobs_running ON chancy.jobs (queue, taken_by) WHERE state = 'runnin
 -- The same order for each key: a fetch of a queue with a limit per key goes from key to key.
 CREATE INDEX jobs_fetch_key ON chancy.jobs (queue, priority DESC, concurrency_key, id)
     WHERE concurrency_key IS NOT NULL AND state IN ('pending', 'retrying');
+-- What is to run after a job, and keys that stay taken after one: nobody pays for these who does not use them.
+CREATE INDEX jobs_next_run ON chancy.jobs (id) WHERE next_run IS NOT NULL;
+CREATE INDEX jobs_unique_until ON chancy.jobs (unique_key, unique_until DESC) WHERE unique_until IS NOT NULL;
 
 CREATE TABLE chancy.queues (
     name              text        COLLATE "C" PRIMARY KEY,
@@ -148,6 +154,9 @@ COMMENT ON COLUMN chancy.jobs.errors IS 'Array of {"attempt": from 0, "traceback
 COMMENT ON COLUMN chancy.jobs.recoveries IS 'How often in a row a worker died with this job';
 COMMENT ON COLUMN chancy.jobs.result IS 'What the handler returned';
 COMMENT ON COLUMN chancy.jobs.concurrency_key IS 'Whose share of the queue the job takes: see queues.max_running_per_key';
+COMMENT ON COLUMN chancy.jobs.rerun IS 'Pushed with on_conflict rerun: a claim that passes by such pushers runs the job once more';
+COMMENT ON COLUMN chancy.jobs.next_run IS 'What is to run when this job has ended, as push takes it; without func: the same once more';
+COMMENT ON COLUMN chancy.jobs.unique_until IS 'Until then unique_key is taken, even if the job has ended';
 COMMENT ON TABLE chancy.queues IS 'Declared queues and their settings';
 COMMENT ON COLUMN chancy.queues.max_running IS 'At most so many jobs of the queue run at once, over all workers';
 COMMENT ON COLUMN chancy.queues.max_running_per_key IS 'At most so many jobs of one concurrency_key run at once; keys take turns';

@@ -7,7 +7,7 @@ namespace {
 
 struct options {
     new_job job;
-    std::string kwargs, meta, at, in, file;
+    std::string kwargs, meta, at, in, unique_for, file;
     std::vector<std::string> limits;
 };
 
@@ -16,6 +16,7 @@ int push(const context& with, options& o) {
     if (!o.meta.empty()) o.job.meta = read_json("--meta", o.meta);
     if (!o.at.empty()) o.job.scheduled_at = read_time(o.at);
     if (!o.in.empty()) o.job.scheduled_at = now() + read_duration(o.in);
+    if (!o.unique_for.empty()) o.job.unique_for = read_duration(o.unique_for);
     for (const std::string& limit : o.limits) o.job.limits.push_back(read_limit(limit));
     if (!o.file.empty()) return push_stream(with, o.file, o.job);
     if (o.job.func.empty()) throw CLI::ValidationError("func is required");
@@ -23,7 +24,7 @@ int push(const context& with, options& o) {
     const pushed done = db.push_many({&o.job, 1}).at(0);
     if (with.json) print_json({{"id", done.id.to_string()}, {"created", done.created.value_or(true)}});
     else std::cout << done.id.to_string() << '\n';
-    if (!with.json && !done.created.value_or(true)) std::cerr << "chancy: a job with this key is live already\n";
+    if (!with.json && !done.created.value_or(true)) std::cerr << "chancy: a job has this key already\n";
     return ok;
 }
 
@@ -41,6 +42,9 @@ void add_push(CLI::App& app, context& with) {
     auto* at = c->add_option("--at", o->at, "Not before this time: 2026-01-31T12:00:00Z, or \"2026-01-31 12:00\" (local)");
     c->add_option("--in", o->in, "Not before so long from now: 90, 10m, 1h30m, 2d")->excludes(at);
     c->add_option("--unique-key", o->job.unique_key, "One live job a key: while there is one, its id is printed instead");
+    c->add_option("--on-conflict", o->job.on_conflict, "If the key is taken: keep the job that has it, replace what it is to do, reject (an error), or rerun: "
+                  "run once more after this")->check(CLI::IsMember({"keep", "replace", "reject", "rerun"}))->capture_default_str();
+    c->add_option("--unique-for", o->unique_for, "For so long the key stays taken, even if the job has ended: 30s, 1h, 7d");
     c->add_option("--meta", o->meta, "Data of your own that stays with the job, a JSON object");
     c->add_option("--limit", o->limits, "time=30s or memory=512M; once for each")->allow_extra_args(false);
     c->add_option("--file", o->file, "Push the jobs in this file, or - for standard input: a JSON object a line, keys as the columns");
@@ -50,6 +54,8 @@ stream pauses. After an error the lines before it stay pushed: give the jobs uni
 Examples:
   chancy push mail.send --kwargs '{"to": "a@b.c"}'
   chancy push report.build --queue slow --in 10m --unique-key report:today
+  chancy push search.index --unique-key doc:17 --on-conflict rerun
+  chancy push digest.send --unique-key digest:ann --unique-for 1h
   chancy push --file jobs.jsonl
   jq -c '{kwargs: .}' customers.json | chancy push mail.send --file -
   id=$(chancy push import --max-attempts 5) && chancy job wait "$id")");

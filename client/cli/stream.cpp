@@ -88,6 +88,7 @@ new_job read_job(const std::string& line, new_job job) {
         else if (key == "limits") job.limits = value;
         else if (key == "meta") job.meta = value;
         else if (key == "on_conflict") job.on_conflict = text();
+        else if (key == "unique_for") job.unique_for = read_duration(text());
         else throw std::runtime_error("there is no \"" + key + "\" in a job");
     }
     if (job.func.empty()) throw std::runtime_error("func is missing");
@@ -139,7 +140,7 @@ int push_stream(const context& with, const std::string& file, const new_job& def
     }
     if (!batch.empty()) send();
     if (progress) std::cerr << "\r\033[K";
-    if (!with.json) std::cout << total << (total == 1 ? " job" : " jobs") << " pushed" << (duplicates > 0 ? ", " + std::to_string(duplicates) + " of them live already" : "") << '\n';
+    if (!with.json) std::cout << total << (total == 1 ? " job" : " jobs") << " pushed" << (duplicates > 0 ? ", " + std::to_string(duplicates) + " of them had a key that was taken" : "") << '\n';
     return ok;
 }
 

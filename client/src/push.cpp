@@ -21,6 +21,7 @@ std::string object(const new_job& job) {
     if (job.limits != defaults.limits) add("limits", dump(job.limits));
     if (job.meta != defaults.meta) add("meta", dump(job.meta));
     if (job.on_conflict != defaults.on_conflict) add("on_conflict", dump(job.on_conflict));
+    if (job.unique_for) add("unique_for", '"' + seconds(*job.unique_for) + " s\"");
     return out + '}';
 }
 
@@ -33,9 +34,10 @@ std::string array(std::span<const new_job> jobs) {
     return batch + ']';
 }
 
-// With their keys live, jobs that are pushed again meet themselves.
+// With their keys live, jobs that are pushed again meet themselves; reject would take that for somebody else.
 repeat again(std::span<const new_job> jobs) {
-    return std::ranges::all_of(jobs, [](const new_job& job) { return job.unique_key.has_value(); }) ? repeat::safe : repeat::never;
+    const auto meets_itself = [](const new_job& job) { return job.unique_key && job.on_conflict != "reject"; };
+    return std::ranges::all_of(jobs, meets_itself) ? repeat::safe : repeat::never;
 }
 
 }  // namespace
@@ -44,9 +46,10 @@ call<uuid> push(const new_job& job) {
     const auto when = job.scheduled_at ? parameter(to_string(*job.scheduled_at)) : std::nullopt;
     return {{"push",
              "SELECT chancy.push($1::text, $2::jsonb, $3::text, $4::int, $5::int, coalesce($6::timestamptz, now()), "
-             "$7::text, $8::jsonb, $9::jsonb, $10::text)",
+             "$7::text, $8::jsonb, $9::jsonb, $10::text, make_interval(secs => $11::float8))",
              {job.func, dump(job.kwargs), job.queue, std::to_string(job.priority), std::to_string(job.max_attempts),
-              when, job.unique_key, dump(job.limits), dump(job.meta), job.on_conflict},
+              when, job.unique_key, dump(job.limits), dump(job.meta), job.on_conflict,
+              job.unique_for ? parameter(seconds(*job.unique_for)) : std::nullopt},
              again({&job, 1})},
             [](const result& rows) { return rows.id(0, 0); }};
 }

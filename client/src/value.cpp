@@ -109,7 +109,9 @@ void to_json(json& out, const job& in) {
            {"unique_key", nullable(in.unique_key)},
            {"errors", in.errors},
            {"recoveries", in.recoveries},
-           {"result", nullable(in.result)}};
+           {"result", nullable(in.result)},
+           {"next_run", nullable(in.next_run)},
+           {"unique_until", nullable(in.unique_until)}};
 }
 
 void to_json(json& out, const queue& in) {

@@ -216,7 +216,7 @@ TEST_F(cli, push_takes_a_stream) {
             << R"({"func": "other", "unique_key": "k", "queue": null})";  // the last line without its end
     }
     const auto done = chancy_run("push each --queue many --file " + file);
-    EXPECT_EQ(done.out, "2502 jobs pushed, 1 of them live already\n") << done.err;
+    EXPECT_EQ(done.out, "2502 jobs pushed, 1 of them had a key that was taken\n") << done.err;
     EXPECT_EQ(test::sql("SELECT count(DISTINCT kwargs) FROM chancy.jobs WHERE func = 'each' AND queue = 'many'").at(0), "2500");
     const auto j = db.get_live_job("k");
     EXPECT_EQ(j->queue, "q");

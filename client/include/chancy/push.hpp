@@ -3,12 +3,18 @@
 //     chancy::uuid id = db.push({.func = "mail.send", .kwargs = {{"to", "a@b.c"}}, .unique_key = "mail:a@b.c"});
 //     for (auto& [id, created] : db.push_many(jobs)) …     // in the order of jobs
 //
-// A job whose unique_key is that of a live job (pending, running, retrying) is a duplicate: nothing is
-// written, and the live job's id comes back. Threads: plain values.
+// A unique_key is taken while a job of it is live (pending, running, retrying), and until unique_for is over. What a push of a
+// taken key does is on_conflict:
+//   keep     nothing: the job's id comes back
+//   replace  a waiting job takes the new content; one that runs is followed by the new one
+//   reject   error 23505
+//   rerun    a waiting job stays, and runs after this push's commit; one that runs is followed by the new one
+// Threads: plain values.
 #pragma once
 
 #include <chancy/job.hpp>
 
+#include <chrono>
 #include <optional>
 #include <string>
 
@@ -25,12 +31,13 @@ struct new_job {
     std::optional<std::string> unique_key{};
     json limits = json::array();              // array of {"t": "time" | "memory", "v": seconds or bytes}
     json meta = json::object();
-    std::string on_conflict = "keep";
+    std::string on_conflict = "keep";         // keep | replace | reject | rerun
+    std::optional<std::chrono::milliseconds> unique_for{};  // so long after it is due the key is taken, even if the job has ended: 1 s to 10 years
 };
 
 struct pushed {
     uuid id;
-    // false: a duplicate, the id is the live job's. Absent while the transaction has yet to commit it.
+    // false: the key was taken, the id is the job's that has it. Absent while the transaction has yet to commit it.
     std::optional<bool> created;
 };
 

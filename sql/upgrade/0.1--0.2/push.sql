@@ -10,7 +10,8 @@ CREATE FUNCTION chancy.push(
     limits jsonb DEFAULT '[]',
     meta jsonb DEFAULT '{}',
     on_conflict text DEFAULT 'keep',
-    concurrency_key text DEFAULT NULL)
+    concurrency_key text DEFAULT NULL,
+    unique_for interval DEFAULT NULL)
 RETURNS uuid LANGUAGE c AS 'MODULE_PATHNAME', 'chancy_push';
-COMMENT ON FUNCTION chancy.push(text, jsonb, text, integer, integer, timestamptz, text, jsonb, jsonb, text, text) IS
-'Pushes one job; returns its id, or the id of the live job that already has unique_key';
+COMMENT ON FUNCTION chancy.push(text, jsonb, text, integer, integer, timestamptz, text, jsonb, jsonb, text, text, interval) IS
+'Pushes one job; returns its id, or the id of the job that has unique_key. on_conflict: keep, replace, reject, rerun; unique_for: for so long after it is due the key is taken, after the job''s end too';
