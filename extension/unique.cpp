@@ -228,9 +228,9 @@ bool change_live(table &jobs, lookup &by_key, change &c, const key_state &seen, 
         return wait_for_change(jobs, by_key, seen, how, late) ? false : decided(verdict::locked);
     if (!rerun && is_waiting(row.is)) check_replaceable(c, row.queue);
     // A run that is yet to come is what rerun wants: it only must not begin before our commit. Our own version cannot.
-    if (rerun && is_waiting(row.is) && (ours || !setting.duplicate_lock)) return decided(verdict::duplicate);
-    if (rerun && row.rerun && (is_waiting(row.is) || row.has_next) && !ours) {
-        if (!setting.duplicate_lock) return decided(verdict::duplicate);
+    bool comes = rerun && (is_waiting(row.is) || (row.rerun && row.has_next));
+    if (comes && (ours || !setting.duplicate_lock)) return decided(verdict::duplicate);
+    if (comes && row.rerun) {
         TM_Result locked = lock_live(jobs, by_key, seen, LockTupleKeyShare, how, late);
         if (locked == TM_WouldBlock) return decided(verdict::locked);
         return locked == TM_Ok && !is_superseded(jobs) && decided(verdict::duplicate);

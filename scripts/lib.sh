@@ -110,6 +110,7 @@ fsync = ${FSYNC:-off}
 deadlock_timeout = '100ms'
 max_connections = 200
 max_prepared_transactions = 50
+track_commit_timestamp = on
 log_line_prefix = '%m [%p] %a %d '
 END
     as_server "$PGBIN/pg_ctl" -D "$PGHOST/data" -l "$PGHOST/log" -w -s start >&2 </dev/null ||

@@ -46,7 +46,7 @@ call<uuid> push(const new_job& job) {
     const auto when = job.scheduled_at ? parameter(to_string(*job.scheduled_at)) : std::nullopt;
     return {{"push",
              "SELECT chancy.push($1::text, $2::jsonb, $3::text, $4::int, $5::int, coalesce($6::timestamptz, now()), "
-             "$7::text, $8::jsonb, $9::jsonb, $10::text, make_interval(secs => $11::float8))",
+             "$7::text, $8::jsonb, $9::jsonb, $10::text, unique_for => make_interval(secs => $11::float8))",
              {job.func, dump(job.kwargs), job.queue, std::to_string(job.priority), std::to_string(job.max_attempts),
               when, job.unique_key, dump(job.limits), dump(job.meta), job.on_conflict,
               job.unique_for ? parameter(seconds(*job.unique_for)) : std::nullopt},

@@ -15,7 +15,8 @@ CREATE UNLOGGED TABLE adv.invoices (tx bigint, key text, queue text);
 
 -- The book. reserved: the id is the job's only if the push created it.
 CREATE UNLOGGED TABLE adv.pushed (
-    tx bigint, id uuid, key text, queue text, reserved boolean, created boolean, began timestamptz DEFAULT now());
+    tx bigint, id uuid, key text, queue text, reserved boolean, created boolean, began timestamptz DEFAULT now(),
+    mode text);  -- on_conflict, if the push is of this row's transaction
 CREATE INDEX ON adv.pushed (tx);
 CREATE UNLOGGED TABLE adv.decided (
     tx bigint, reserved uuid, id uuid, created boolean, key text, began timestamptz, ended timestamptz DEFAULT clock_timestamp());

@@ -74,6 +74,7 @@ bool worker::block_push(block& b) {
     m_world.count().operations++;
     if (!call(push_statement(b.tx, job, true), {.give_way = b.flushed}, &a)) return false;
     b.made.push_back(a.rows[0][0]);
+    b.live = b.live || job.contains("on_conflict");
     if (job.contains("unique_key")) b.keyed.push_back(a.rows[0][0]);
     return true;
 }
@@ -84,6 +85,7 @@ bool worker::block_push_many(block& b) {
     answer a;
     m_world.count().operations += size;
     const char* function = m_dice.percent(75) ? "push_many" : "push_at_commit";
+    b.live = true;
     if (!call(push_many_statement(b.tx, batch, function, true), {.give_way = b.flushed}, &a)) return false;
     for (const auto& row : a.rows) {
         b.made.push_back(row[1]);
@@ -98,7 +100,7 @@ bool worker::block_apply(block& b) {
     std::string sql = apply_statement(b.tx, on_locked, &b.results);
     if (sql.empty()) return true;
     m_world.count().operations += static_cast<int64_t>(b.results.size() - before);
-    b.commit.stale = true;
+    b.commit.stale = b.rows = true;
     if (on_locked == "skip") b.commit.busy = true;
     return call(sql, {.give_way = b.flushed});
 }
@@ -116,6 +118,7 @@ bool worker::block_cancel(block& b) {
         if (auto id = m_world.some_live(m_dice)) ids.push_back(*id);
     if (ids.empty()) return true;
     m_world.count().operations += static_cast<int64_t>(ids.size());
+    b.rows = true;
     return call(ids.size() == 1 ? "SELECT chancy.cancel_job('" + ids[0] + "')"
                                 : "SELECT count(*) FROM chancy.cancel_jobs(" + uuids(ids) + ")", {.give_way = b.flushed});
 }
@@ -123,6 +126,7 @@ bool worker::block_cancel(block& b) {
 bool worker::block_retry(block& b) {
     auto id = m_world.some_finished(m_dice);
     if (!id) return true;
+    b.rows = true;
     m_world.count().operations++;
     return call("SELECT chancy.retry_job('" + *id + "')", {.give_way = b.flushed});
 }
@@ -130,6 +134,7 @@ bool worker::block_retry(block& b) {
 // Several rows of one key, and its slot, in any order.
 bool worker::block_family(block& b) {
     std::vector<std::string> ids = m_world.some_family(m_dice);
+    b.rows = true;
     for (const std::string& id : ids) {
         m_world.count().operations++;
         const char* function = m_dice.percent(70) ? "retry_job" : "cancel_job";
@@ -216,6 +221,8 @@ void worker::abandon(block& b) {
 }
 
 void worker::end_block(block& b) {
+    // The live job of a key, to be replaced or rerun, that appears when other rows of the key are locked is tried.
+    if (b.rows && b.live) b.commit.give_way = true;
     bool can_prepare = m_world.get().prepare && m_world.get().run == mode::contract;
     int end = m_dice.roll(1, 100);
     if (end <= 10) {

@@ -129,6 +129,10 @@ bool worker::accept(const answer& a, const permits& may, bool commits) {
         count.refused++;
         return false;
     }
+    if (a.sqlstate == "23505" && says("is taken: ")) {  // on_conflict reject
+        count.refused++;
+        return false;
+    }
     if (a.sqlstate == "55006" && may.in_use) {
         count.in_use++;
         count.refused++;
@@ -162,7 +166,10 @@ json worker::random_job() {
                 {"max_attempts", m_dice.roll(1, 3)},
                 {"kwargs", {{"n", m_dice.roll(0, 1000)}}},
                 {"meta", {{"retry_settings", {{"backoff", 0}, {"backoff_jitter", {0, 0.05}}}}}}};
-    if (m_dice.percent(92)) job["unique_key"] = random_key(queue);
+    if (!m_dice.percent(92)) return job;
+    job["unique_key"] = random_key(queue);
+    static const std::vector<std::string> modes = {"replace", "replace", "rerun", "rerun", "rerun", "reject"};
+    if (m_world.get().run == mode::contract && m_dice.percent(40)) job["on_conflict"] = m_dice.one_of(modes);
     return job;
 }
 
@@ -182,7 +189,8 @@ std::string worker::push_statement(int64_t tx, const json& job, bool reserved) {
     return "WITH p AS MATERIALIZED (SELECT chancy.push(" + quote(job["func"]) + ", queue => " + quote(job["queue"]) +
            ", priority => " + job["priority"].dump() + ", max_attempts => " + job["max_attempts"].dump() +
            ", meta => " + quote(job["meta"].dump()) + ", unique_key => " + text_or_null(job, "unique_key") +
-           ") AS id), i AS (INSERT INTO adv.pushed (tx, id, key, queue, reserved) SELECT " + std::to_string(tx) +
+           ", on_conflict => " + quote(job.value("on_conflict", "keep")) +
+           ") AS id), i AS (INSERT INTO adv.pushed (mode, tx, id, key, queue, reserved) SELECT " + text_or_null(job, "on_conflict") + ", " + std::to_string(tx) +
            ", id, " + text_or_null(job, "unique_key") + ", " + quote(job["queue"]) + ", " +
            (reserved && job.contains("unique_key") ? "true" : "false") + " FROM p) SELECT id FROM p";
 }
@@ -194,8 +202,8 @@ std::string worker::push_many_statement(int64_t tx, const std::string& batch, co
     return std::string("WITH p AS MATERIALIZED (SELECT p.ord, p.id, ") + created + ", j.e FROM chancy." + function + "(" +
            quote(batch) + ") p JOIN jsonb_array_elements(" + quote(batch) +
            "::jsonb) WITH ORDINALITY AS j (e, n) ON j.n = p.ord), i AS (INSERT INTO adv.pushed (tx, id, key, queue, "
-           "reserved, created) SELECT " + std::to_string(tx) + ", id, e ->> 'unique_key', e ->> 'queue', " + kept +
-           ", created FROM p j) SELECT ord, id, created, e ->> 'unique_key' FROM p ORDER BY ord";
+           "reserved, created, mode) SELECT " + std::to_string(tx) + ", id, e ->> 'unique_key', e ->> 'queue', " + kept +
+           ", created, e ->> 'on_conflict' FROM p j) SELECT ord, id, created, e ->> 'unique_key' FROM p ORDER BY ord";
 }
 
 json worker::random_updates(const std::vector<attempt>& attempts) {

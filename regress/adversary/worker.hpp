@@ -32,6 +32,7 @@ struct block {
     int row = 0;                         // the application's last lock: only higher ones follow
     bool flushed = false;                // flush() was called
     bool ends = false;                   // no further step: nothing may be locked after a flush()
+    bool rows = false, live = false;     // it changes jobs by id; it may replace or rerun live jobs
     permits commit;                      // what COMMIT may end with
     std::vector<std::string> made;       // ids given by pushes, those taken back excluded
     std::vector<std::string> keyed;      // of these, pushes that are still only reserved

@@ -114,6 +114,8 @@ byte running = TRANSACTIONS;
 #define FREE(r) (holder[r] == ME || holder[r] == 0)
 #define SHAREABLE(r) true
 #endif
+#define HELD_ROW(k, n) (ROWS_PER_KEY > n && holder[(k) * ROWS_PER_KEY + n % ROWS_PER_KEY] == ME)
+#define HOLDS_ROW(k) (HELD_ROW(k, 0) || HELD_ROW(k, 1) || HELD_ROW(k, 2))
 #define OPEN(k) (entry[k] == 0 || entry[k] == ME)
 
 /* Lock a row, waiting for its holder's transaction to end. Specs: cancel_late_result, fence_race, retry_two */
@@ -175,14 +177,17 @@ inline enter(k) {
 		r = 0
 	fi
 #else
-	if
-	:: SEES_LIVE(k) || OPEN(k)
+	do
+	:: SEES_LIVE(k) -> duplicate(k); break
+	:: SEES_LIVE(k) && !HOLDS_ROW(k) ->          /* replace, rerun: the live job is to be changed. Specs: rerun_result, replace_claim, replace_order */
+		r = live[k] - 1;
+		if
+		:: FREE(r) -> holder[r] = ME; SAY1("T%d locks live row %d\n", r); r = 0; break
+		:: else -> SAY1("T%d waits for live row %d\n", r); FREE(r) || live[k] != r + 1; r = 0   /* what has changed is not locked: look again */
+		fi
+	:: !SEES_LIVE(k) && OPEN(k) -> entry[k] = ME; SAY1("T%d enters slot %d\n", k); break
 	:: else -> SAY1("T%d waits for slot %d\n", k); SEES_LIVE(k) || OPEN(k)
-	fi;
-	if
-	:: SEES_LIVE(k) -> duplicate(k)
-	:: else -> entry[k] = ME; SAY1("T%d enters slot %d\n", k)
-	fi
+	od
 #endif
 }
 
@@ -263,6 +268,8 @@ inline apply() {
 		:: holder[r] != ME
 		:: holder[r] == ME && !(state[r] == LIVE && entry[KEY_OF(r)] == ME)           /* a stale result; a claim; failed, to be retried */
 		:: holder[r] == ME && state[r] == LIVE -> state[r] = FINISHED                 /* a result; a cancel. A must before a new live job */
+		:: holder[r] == ME && state[r] == LIVE && entry[KEY_OF(r)] != ME ->           /* and its next run, from inside: the slot is nobody's. Spec: rerun_claim */
+			assert(entry[KEY_OF(r)] == 0); state[r] = FINISHED; entry[KEY_OF(r)] = ME
 		:: holder[r] == ME && state[r] != ABSENT && !(state[r] == LIVE && entry[KEY_OF(r)] == ME) && UNSHARED(r) -> state[r] = ABSENT  /* a delete */
 		fi;
 		r++
