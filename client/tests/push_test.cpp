@@ -155,3 +155,31 @@ TEST_F(push, flush_makes_the_buffered_writes_now) {
     tx.rollback();
     EXPECT_FALSE(db.get_job(id));
 }
+
+TEST_F(push, meets_a_key_that_is_taken) {
+    db.declare_queue({.name = "default"});
+    const chancy::uuid first = db.push({.func = "a", .unique_key = "k", .on_conflict = "rerun"});
+    EXPECT_EQ(db.push({.func = "b", .kwargs = {{"n", 2}}, .unique_key = "k", .on_conflict = "replace"}), first);
+    EXPECT_EQ(db.get_job(first)->func, "b");
+    const chancy::job running = db.fetch_jobs("default", "w").at(0);
+    EXPECT_FALSE(*db.push_many({{{.func = "c", .unique_key = "k", .on_conflict = "rerun"}}}).at(0).created);
+    EXPECT_EQ(db.get_job(first)->next_run->at("func"), "c");
+    const std::vector<chancy::update> done{{.id = running.id, .started_at = *running.started_at, .how = chancy::outcome::succeeded}};
+    EXPECT_TRUE(db.apply_updates("w", done).at(0).ok);
+    EXPECT_EQ(db.get_live_job("k")->func, "c");
+    const chancy::error taken = refusal([&] { db.push({.func = "d", .unique_key = "k", .on_conflict = "reject"}); });
+    EXPECT_EQ(taken.sqlstate(), "23505");
+    EXPECT_FALSE(refusal([&] { db.push({.func = "d", .on_conflict = "rerun"}); }).sqlstate() != "22023");
+}
+
+TEST_F(push, keeps_a_key_taken_for_a_period) {
+    db.declare_queue({.name = "default"});
+    const chancy::uuid first = db.push({.func = "a", .unique_key = "k", .unique_for = std::chrono::hours(1)});
+    const chancy::job running = db.fetch_jobs("default", "w").at(0);
+    const std::vector<chancy::update> done{{.id = running.id, .started_at = *running.started_at, .how = chancy::outcome::succeeded}};
+    EXPECT_TRUE(db.apply_updates("w", done).at(0).ok);
+    const chancy::pushed again = db.push_many({{{.func = "b", .unique_key = "k", .unique_for = std::chrono::hours(1)}}}).at(0);
+    EXPECT_EQ(again.id, first);
+    EXPECT_FALSE(*again.created);
+    EXPECT_EQ(db.get_job(first)->unique_until, db.get_job(first)->created_at + std::chrono::hours(1));
+}
