@@ -303,3 +303,14 @@ TEST_F(cli, jobs_of_a_killed_worker_are_run_by_another) {
     end(survivor, SIGTERM);
     test::sql("DELETE FROM chancy.tasks");
 }
+
+TEST_F(cli, push_says_what_to_do_about_a_key_that_is_taken) {
+    EXPECT_EQ(chancy_run("push a --unique-key k --unique-for 1h").code, 0);
+    EXPECT_EQ(chancy_run("push b --unique-key k --on-conflict replace").code, 0);
+    EXPECT_EQ(db.get_live_job("k")->func, "b");
+    const auto taken = chancy_run("push c --unique-key k --on-conflict reject");
+    EXPECT_EQ(taken.code, 1);
+    EXPECT_NE(taken.err.find("unique_key is taken: \"k\""), std::string::npos) << taken.err;
+    EXPECT_EQ(chancy_run("push c --on-conflict sometimes --unique-key k").code, 2);
+    EXPECT_EQ(chancy_run("push c --unique-for 1h").code, 1);
+}
