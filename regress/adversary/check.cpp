@@ -51,6 +51,26 @@ constexpr law laws[] = {
     {"a finished job that nobody finished",
      "SELECT j.* FROM chancy.jobs j WHERE j.state = 'succeeded' AND NOT EXISTS (SELECT FROM adv.applied a WHERE a.id = j.id AND "
      "a.started_at = j.started_at AND a.outcome = 'succeeded')"},
+    {"a step was pushed twice",
+     "SELECT meta ->> 'workflow_id', meta ->> 'workflow_step', count(*), array_agg(id) FROM chancy.jobs WHERE meta ? 'workflow_step' "
+     "GROUP BY 1, 2 HAVING count(*) > 1"},
+    {"a step was forgotten",
+     "SELECT s.workflow_id, s.step_id, s.waits_for, s.waits_at, s.dependencies FROM chancy.workflow_steps s JOIN chancy.workflows w ON "
+     "w.id = s.workflow_id WHERE w.status = 'running' AND s.job_id IS NULL AND NOT s.skipped AND NOT EXISTS (SELECT FROM "
+     "chancy.workflow_todo t WHERE t.workflow_id = w.id) AND NOT EXISTS (SELECT FROM chancy.workflow_steps d LEFT JOIN chancy.jobs j ON "
+     "j.id = d.job_id WHERE d.id = s.waits_for AND d.id = ANY (s.dependency_ids) AND NOT d.skipped AND (d.job_id IS NULL OR j.state NOT "
+     "IN ('succeeded', 'failed')))"},
+    {"a workflow was forgotten",
+     "SELECT w.* FROM chancy.workflows w WHERE w.status IN ('running', 'compensating') AND NOT EXISTS (SELECT FROM chancy.workflow_todo t "
+     "WHERE t.workflow_id = w.id) AND NOT EXISTS (SELECT FROM chancy.workflow_steps d LEFT JOIN chancy.jobs j ON j.id = d.job_id WHERE "
+     "d.id = w.waits_for AND NOT d.skipped AND (d.job_id IS NULL OR j.state NOT IN ('succeeded', 'failed')))"},
+    {"a failed step did not end its workflow",
+     "SELECT w.*, j.id FROM chancy.workflows w JOIN chancy.workflow_steps s ON s.workflow_id = w.id JOIN chancy.jobs j ON j.id = s.job_id "
+     "WHERE w.status = 'running' AND w.on_failure <> 'continue' AND j.state = 'failed' AND NOT EXISTS (SELECT FROM chancy.workflow_todo t "
+     "WHERE t.workflow_id = w.id)"},
+    {"a step ran before what it waits for had ended",
+     "SELECT s.workflow_id, s.step_id, s.dependencies FROM chancy.workflow_steps s JOIN chancy.jobs j ON j.id = s.job_id JOIN "
+     "chancy.workflow_steps d ON d.id = ANY (s.dependency_ids) WHERE NOT d.skipped AND d.job_id IS NULL"},
     {"a result was applied but is not there",
      "SELECT a.*, j.* FROM adv.applied a JOIN chancy.jobs j USING (id) WHERE j.state = 'running' AND j.started_at = a.started_at"},
 };
@@ -93,7 +113,7 @@ void check_laws(world& w, connection& c) {
 void check_indexes(world& w, connection& c) {
     if (c.need("SELECT FROM pg_extension WHERE extname = 'amcheck'").rows.empty()) return;
     answer a = c.run("SELECT bt_index_check(i.indexrelid, true) FROM pg_index i JOIN pg_class r ON r.oid = i.indrelid WHERE "
-                     "r.relnamespace = 'chancy'::regnamespace AND r.relname IN ('jobs', 'queues', 'workers', 'watches', "
+                     "r.relnamespace = 'chancy'::regnamespace AND r.relname IN ('jobs', 'workflows', 'workflow_steps', 'queues', 'workers', 'watches', "
                      "'queue_rate_limits', 'task_runs')");
     if (!a.ok) w.fail("amcheck: " + a.sqlstate + " " + a.message);
     a = c.need("SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid");
@@ -110,7 +130,9 @@ void check_all(world& w) {
         if (w.failed()) return;
         c.need("TRUNCATE adv.pushed, adv.decided, adv.withdrawn, adv.undone, adv.claimed, adv.orders, adv.invoices");
         // The results of attempts that are still in the table stay: a second one may come in the next round.
-        c.need("DELETE FROM chancy.jobs WHERE completed_at < clock_timestamp() - interval '100 ms'");
+        c.need("DELETE FROM chancy.workflows WHERE finished_at < clock_timestamp() - interval '100 ms'");
+        c.need("DELETE FROM chancy.jobs j WHERE completed_at < clock_timestamp() - interval '100 ms' AND NOT EXISTS (SELECT FROM "
+               "chancy.workflow_steps s WHERE s.job_id = j.id)");
         c.need("DELETE FROM adv.applied a WHERE NOT EXISTS (SELECT FROM chancy.jobs j WHERE j.id = a.id)");
     } catch (const std::runtime_error& e) {
         w.fail(std::string("the check: ") + e.what());

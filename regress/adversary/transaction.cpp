@@ -24,7 +24,7 @@ void worker::transaction() {
 
 bool worker::step(block& b) {
     bool immediate = m_world.get().run == mode::immediate;
-    switch (m_dice.weighted({22, 6, 16, 16, 9, 7, 4, immediate ? 0 : 1, 4, immediate ? 0 : 2, 10, 3, 9})) {
+    switch (m_dice.weighted({22, 6, 16, 16, 9, 7, 4, immediate ? 0 : 1, 4, immediate ? 0 : 2, 10, 3, 9, immediate ? 0 : 6})) {
         case 0: return app_lock(b);
         case 1: return app_insert(b);
         case 2: return block_push(b);
@@ -37,6 +37,7 @@ bool worker::step(block& b) {
         case 9: return block_flush(b);
         case 10: return savepoint_step(b);
         case 12: return block_family(b);
+        case 13: return block_workflow(b);
         default:
             std::this_thread::sleep_for(std::chrono::milliseconds(m_dice.roll(0, 4)));
             return true;

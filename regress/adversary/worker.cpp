@@ -133,6 +133,10 @@ bool worker::accept(const answer& a, const permits& may, bool commits) {
         count.refused++;
         return false;
     }
+    if (((a.sqlstate == "55000" && says("does not run any more")) || (a.sqlstate == "P0002" && says("no such workflow"))) && may.ended) {
+        count.refused++;
+        return false;
+    }
     if (a.sqlstate == "55006" && may.in_use) {
         count.in_use++;
         count.refused++;

@@ -18,6 +18,7 @@ struct permits {
     bool stale = false;     // 55000: a buffered result that does not apply
     bool in_use = false;    // 55006: delete_queue
     bool declare = false;   // 40001: somebody else declared the queue
+    bool ended = false;     // 55000, P0002: steps for a workflow that has ended or was never pushed
     bool busy = false;      // 40001 of a result with on_locked => 'skip' that COMMIT could not write
 };
 
@@ -31,6 +32,7 @@ struct block {
     int64_t tx = 0;
     int row = 0;                         // the application's last lock: only higher ones follow
     bool flushed = false;                // flush() was called
+    int workflows = 0;                   // calls of workflows, for the names of steps
     bool ends = false;                   // no further step: nothing may be locked after a flush()
     bool rows = false, live = false;     // it changes jobs by id; it may replace or rerun live jobs
     permits commit;                      // what COMMIT may end with
@@ -109,6 +111,12 @@ private:
     void resolve(const std::string& gid, bool commits);
     void abandon(block& b);
     void look_at_pushed(block& b);
+
+    // Workflows (workflow.cpp).
+    std::string random_steps(int64_t tx);
+    std::string workflow_statement(int64_t tx, permits* may);
+    void single_workflow(int64_t tx);
+    bool block_workflow(block& b);
 
     // Upstream's statements (upstream.cpp).
     void upstream();

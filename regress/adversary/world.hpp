@@ -80,6 +80,8 @@ public:
     void saw_attempt(const std::string& worker, const attempt& a);
     void saw_live(const std::string& id) { remember(m_live, id); }
     void saw_finished(const std::string& id) { remember(m_finished, id); }
+    void saw_workflow(const std::string& id) { remember(m_workflows, id); }
+    std::optional<std::string> some_workflow(dice& d) { return some(m_workflows, d); }
     // Mostly taken out, sometimes left in for a second result.
     std::vector<attempt> take_attempts(const std::string& worker, int up_to, dice& d);
     std::optional<std::string> some_live(dice& d) { return some(m_live, d); }
@@ -108,7 +110,7 @@ private:
     mutable std::mutex m_mutex;
     std::vector<std::string> m_failures;
     std::map<std::string, std::deque<attempt>> m_attempts;
-    std::deque<std::string> m_live, m_finished;
+    std::deque<std::string> m_live, m_finished, m_workflows;
     std::vector<std::vector<std::string>> m_families;
     std::map<int, int> m_backends;
     mutable std::mutex m_log_mutex;
