@@ -144,9 +144,12 @@ void finish(turn &n, workflow_row &w, workflow_status status) {
     tell_workflow("workflow.updated", w);
 }
 
-// Compensation: the jobs that undo succeeded steps, one after the other, the last step's first. False: nothing to undo.
+// Compensation: the jobs that undo succeeded steps, one after the other, the last step's first. False: nothing to undo, or
+// it is done already.
 bool make_undo(turn &n, workflow_row &w) {
     step_list steps = steps_of_workflow(n.t, w.id);
+    for (int i = 0; i < steps.count; i++)
+        if (steps.items[i].undoes != 0) return false;
     TupleDesc desc = RelationGetDescr(n.t.steps.rel);
     int32 before = 0;
     bytes before_name{};
@@ -185,7 +188,7 @@ bool make_undo(turn &n, workflow_row &w) {
 // The workflow, locked by us, waits for no step: it finds another one, or it has ended.
 void advance_workflow(turn &n, workflow_row &w, int32 ended) {
     for (;;) {
-        bool compensating = w.status == workflow_status::compensating, undoing = false, busy = false;
+        bool compensating = w.status == workflow_status::compensating, busy = false;
         w.waits_for = 0;
         ScanKeyData keys[2];
         ScanKeyEntryInitialize(&keys[0], 0, 1, BTEqualStrategyNumber, InvalidOid, InvalidOid, F_UUID_EQ, UUIDPGetDatum(&w.id));
@@ -195,7 +198,6 @@ void advance_workflow(turn &n, workflow_row &w, int32 ended) {
         while (w.waits_for == 0 && index_getnext_slot(walk, BackwardScanDirection, n.t.walked)) {
             CHECK_FOR_INTERRUPTS();
             step_row s = read_step(n.t.walked);
-            undoing = undoing || s.undoes != 0;
             // What compensation has kept from being pushed does not run any more.
             bool never = compensating && s.undoes == 0 && !s.has_job;
             fate f = never ? fate::failed : fate_of(n, s.id, true, false);
@@ -212,7 +214,7 @@ void advance_workflow(turn &n, workflow_row &w, int32 ended) {
             return note(n, w.id, ended, false);
         }
         if (!compensating) return finish(n, w, w.doomed ? workflow_status::failed : workflow_status::completed);
-        if (undoing || !make_undo(n, w)) return finish(n, w, w.doomed ? workflow_status::failed : workflow_status::compensated);
+        if (!make_undo(n, w)) return finish(n, w, w.doomed ? workflow_status::failed : workflow_status::compensated);
         w.waits_at = PG_INT32_MAX;
     }
 }

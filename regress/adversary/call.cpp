@@ -16,7 +16,7 @@ void worker::single_call() {
     bool immediate = m_world.get().run == mode::immediate;
     if (in_rush()) return single_watch();
     switch (m_dice.weighted({24, 16, 12, 14, 12, immediate ? 0 : 2, immediate ? 0 : 5, immediate ? 0 : 7,
-                             immediate ? 0 : 1, immediate ? 0 : 5, 3, immediate ? 0 : 10})) {
+                             immediate ? 0 : 1, immediate ? 0 : 5, 3, immediate ? 0 : 20})) {
         case 0: return single_push(tx);
         case 1: return single_fetch(tx);
         case 2: return single_exchange(tx);

@@ -234,7 +234,11 @@ std::string worker::apply_statement(int64_t tx, const std::string& on_locked,
     });
     if (attempts.empty()) return "";
     for (const attempt& a : attempts) taken->emplace_back(by, a);
-    std::string updates = quote(random_updates(attempts).dump());
+    return updates_statement(tx, by, random_updates(attempts), on_locked);
+}
+
+std::string worker::updates_statement(int64_t tx, const std::string& by, const json& batch, const std::string& on_locked) {
+    std::string updates = quote(batch.dump());
     return "WITH u AS MATERIALIZED (SELECT u.*, j.e FROM chancy.apply_updates(" + quote(by) + ", " + updates + ", " +
            quote(on_locked) + ") u JOIN jsonb_array_elements(" + updates +
            "::jsonb) WITH ORDINALITY AS j (e, n) ON j.n = u.ord), i AS (INSERT INTO adv.applied (tx, id, started_at, outcome, "

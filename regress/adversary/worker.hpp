@@ -65,6 +65,7 @@ private:
     std::string push_many_statement(int64_t tx, const std::string& batch, const char* function, bool reserved);
     // Empty without attempts. taken gets them.
     std::string apply_statement(int64_t tx, const std::string& on_locked, std::vector<std::pair<std::string, attempt>>* taken);
+    std::string updates_statement(int64_t tx, const std::string& by, const nlohmann::json& updates, const std::string& on_locked);
     nlohmann::json random_updates(const std::vector<attempt>& attempts);
     std::string random_worker();
     void book_undone(int64_t tx, const std::vector<std::string>& ids);
@@ -116,6 +117,8 @@ private:
     std::string random_steps(int64_t tx);
     std::string workflow_statement(int64_t tx, permits* may);
     void single_workflow(int64_t tx);
+    void fan_in(int64_t tx);
+    void end_steps(int64_t tx);
     bool block_workflow(block& b);
 
     // Upstream's statements (upstream.cpp).

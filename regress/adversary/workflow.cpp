@@ -1,4 +1,7 @@
 // Workflows: pushed, added to, cancelled, retried and advanced, while results of their steps come in from everywhere.
+#include <chrono>
+#include <thread>
+
 #include "worker.hpp"
 
 namespace adversary {
@@ -39,7 +42,55 @@ std::string worker::workflow_statement(int64_t tx, permits* may) {
     }
 }
 
+// The fan-in's race: the last steps before one that waits for all of them end at the same time, in several transactions.
+void worker::fan_in(int64_t tx) {
+    std::string n = std::to_string(tx);
+    json steps = json::array();
+    json all = json::array();
+    for (int i = m_dice.roll(2, 4); i > 0; i--) {
+        std::string name = n + "-" + std::to_string(i);
+        steps.push_back({{"step", name}, {"func", "adv.part"}, {"queue", "q0"}, {"priority", 9}, {"max_attempts", 2}});
+        all.push_back(name);
+    }
+    steps.push_back({{"step", n + "-all"}, {"func", "adv.all"}, {"queue", "q0"}, {"priority", 9}, {"after", all}});
+    answer a;
+    m_world.count().operations++;
+    if (!call("SELECT chancy.push_workflow('fan', " + quote(steps.dump()) + ", 'continue')", {}, &a)) return;
+    m_world.saw_workflow(a.rows[0][0]);
+    single_fetch(tx);
+}
+
+void worker::end_steps(int64_t tx) {
+    answer a;
+    std::string running = "SELECT j.id, j.started_at, j.taken_by FROM chancy.workflow_steps s JOIN chancy.jobs j ON j.id = s.job_id WHERE "
+                          "s.workflow_id = (SELECT w.id FROM chancy.workflows w WHERE w.status = 'running' AND w.name = 'fan' ORDER BY w.created_at DESC "
+                          "OFFSET " + std::to_string(m_dice.roll(0, 2)) + " LIMIT 1) AND j.state = 'running' ORDER BY random() LIMIT " +
+                          std::to_string(m_dice.roll(1, 2));
+    if (!call(running, {}, &a)) return;
+    if (a.rows.empty()) return single_fetch(tx);
+    json updates = json::array();
+    for (const auto& row : a.rows)
+        if (row[2] == a.rows[0][2]) updates.push_back({{"id", row[0]}, {"started_at", row[1]}, {"outcome", m_dice.percent(90) ? "succeeded" : "discarded"}});
+    m_world.count().operations += static_cast<int64_t>(updates.size());
+    // BEGIN; one call; COMMIT
+    if (!call("SET chancy.push_mode = immediate", {})) return;
+    m_level = static_cast<isolation>(m_dice.weighted({2, 1, 1}));
+    bool done = call(std::string("BEGIN ISOLATION LEVEL ") + name(m_level), {});
+    if (done && !call(updates_statement(tx, a.rows[0][2], updates, m_dice.percent(50) ? "wait" : "skip"), {}, &a)) {
+        abandon_call(true);
+        done = false;
+    }
+    if (done) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(m_dice.roll(0, 6)));
+        if (call(m_dice.percent(90) ? "COMMIT" : "ROLLBACK", {})) note_results(a);
+    }
+    m_level = m_session;
+    for (int tries = 0; tries < 10 && m_connection && !m_world.failed(); tries++)
+        if (call("RESET chancy.push_mode", {})) break;
+}
+
 void worker::single_workflow(int64_t tx) {
+    if (!m_buffers && m_dice.percent(60)) return m_dice.percent(25) ? fan_in(tx) : end_steps(tx);
     if (m_dice.percent(15)) {
         if (m_session != isolation::read_committed) return reads();
         m_world.count().operations++;
