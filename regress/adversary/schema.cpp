@@ -75,6 +75,7 @@ void create_database(const options& o) {
     connection inner(parameters(o, "adversary"));
     inner.need(book);
     inner.need("INSERT INTO adv.account (n) SELECT generate_series(1, " + std::to_string(o.rows) + ")");
+    if (o.seed % 2 == 0) inner.need("INSERT INTO chancy.tasks (name, enabled) VALUES ('workflows', false)");
     inner.run("CREATE EXTENSION amcheck");  // where it is installed
 }
 
