@@ -289,6 +289,13 @@ void settle(turn &n, const pg_uuid_t &workflow, ended_list ended) {
         return;
     }
     bool shared = false;
+    if (w.status == workflow_status::failed || w.status == workflow_status::cancelled) {
+        // Somebody may just be retrying it, who does not see these ends.
+        TM_Result locked = try_workflow(n.t, &w, LockTupleShare);
+        shared = locked == TM_Ok;
+        for (int i = 0; i < ended.count && locked == TM_WouldBlock; i++) note(n, workflow, ended.items[i].id, false);
+        if (!shared) return;
+    }
     for (int i = 0; i < ended.count && is_under_way(w.status); i++) {
         ended_step x = ended.items[i];
         if (x.failed && stops(w)) {
