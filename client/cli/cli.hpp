@@ -30,6 +30,7 @@ void add_job(CLI::App& app, context& with);
 void add_maintenance(CLI::App& app, context& with);
 void add_event(CLI::App& app, context& with);
 void add_interop(CLI::App& app, context& with);
+void add_workflow(CLI::App& app, context& with);
 
 // push --file: the jobs of a file (-: standard input), one JSON object a line.
 int push_stream(const context& with, const std::string& file, const new_job& defaults);

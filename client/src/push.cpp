@@ -5,8 +5,7 @@
 
 #include <algorithm>
 
-namespace chancy::detail::describe {
-namespace {
+namespace chancy::detail {
 
 std::string object(const new_job& job) {
     std::string out = R"({"func":)" + dump(job.func);
@@ -24,6 +23,9 @@ std::string object(const new_job& job) {
     if (job.unique_for) add("unique_for", '"' + seconds(*job.unique_for) + " s\"");
     return out + '}';
 }
+
+namespace describe {
+namespace {
 
 std::string array(std::span<const new_job> jobs) {
     std::string batch = "[";
@@ -87,4 +89,6 @@ call<std::vector<settled>> pushed() {
 
 call<void> flush() { return {{"flush", "SELECT chancy.flush()", {}, repeat::safe}, read_nothing}; }
 
-}  // namespace chancy::detail::describe
+}  // namespace describe
+
+}  // namespace chancy::detail

@@ -36,6 +36,8 @@ private:
 [[nodiscard]] inline bool read_verdict(const result& rows) { return rows.verdict(0, 0); }
 inline void read_nothing(const result&) {}
 
+// A job as an object whose keys are push's parameters.
+[[nodiscard]] std::string object(const new_job& job);
 // JSON as text; error 22021 if a string in it is not UTF-8.
 [[nodiscard]] std::string dump(const json& value);
 [[nodiscard]] std::string array(std::span<const uuid> ids);

@@ -21,6 +21,7 @@
 #include <chancy/push.hpp>
 #include <chancy/queue.hpp>
 #include <chancy/update.hpp>
+#include <chancy/workflow.hpp>
 
 #include <chrono>
 #include <optional>
@@ -80,6 +81,19 @@ call<python_interop> interop_status();
 call<std::vector<adopted>> adopt(const std::string& schema, const std::string& prefix);
 call<adopted_history> adopt_history(const std::string& schema, const std::string& prefix, int up_to);
 call<std::vector<adopted>> give_back(const std::string& schema, const std::string& prefix);
+call<uuid> push_workflow(const workflow& w);
+call<uuid> push_group(const std::string& name, std::span<const new_job> jobs, const new_job& then_push);
+call<void> add_steps(const uuid& id, const workflow& steps);
+call<bool> cancel_workflow(const uuid& id);
+call<bool> retry_workflow(const uuid& id);
+call<std::optional<workflow_row>> get_workflow(const uuid& id);
+call<std::vector<workflow_row>> list_workflows(const std::optional<std::string>& state, int up_to);
+call<std::vector<step_row>> get_workflow_steps(const uuid& id);
+call<std::vector<step_result>> step_results(const uuid& job_id);
+call<std::optional<std::string>> workflow_dot(const uuid& id);
+call<std::optional<std::string>> workflow_mermaid(const uuid& id);
+call<int> advance_workflows(int up_to);
+call<int> prune_workflows(std::chrono::milliseconds age, int up_to);
 
 }  // namespace detail::describe
 
@@ -169,6 +183,34 @@ public:
     }
     // Deletes finished jobs that match the rule, such as {{"age", "30 days"}}; how many. Call again while it is up_to.
     answer<int> prune_jobs(const json& rule, int up_to = 10'000) { return this->make(detail::describe::prune_jobs(rule, up_to)); }
+
+    // workflow: see workflow.hpp
+    answer<uuid> push_workflow(const workflow& w) { return this->make(detail::describe::push_workflow(w)); }
+    // Jobs, and then_push once all of them have ended, however they ended. The id is that of a workflow.
+    answer<uuid> push_group(name of, std::span<const new_job> jobs, const new_job& then_push) {
+        return this->make(detail::describe::push_group(of, jobs, then_push));
+    }
+    // Only the steps of the second: to a workflow that runs, from one of its steps in the transaction of its result, say.
+    answer<void> add_steps(const uuid& id, const workflow& steps) { return this->make(detail::describe::add_steps(id, steps)); }
+    answer<bool> cancel_workflow(const uuid& id) { return this->make(detail::describe::cancel_workflow(id)); }  // false: missing or finished
+    // Runs on from the failed steps; false: missing, not failed, or compensated.
+    answer<bool> retry_workflow(const uuid& id) { return this->make(detail::describe::retry_workflow(id)); }
+    [[nodiscard]] answer<std::optional<workflow_row>> get_workflow(const uuid& id) { return this->make(detail::describe::get_workflow(id)); }
+    // newest first, without the count of steps
+    [[nodiscard]] answer<std::vector<workflow_row>> list_workflows(const std::optional<std::string>& state = {}, int up_to = 100) {
+        return this->make(detail::describe::list_workflows(state, up_to));
+    }
+    // dependencies first
+    [[nodiscard]] answer<std::vector<step_row>> get_workflow_steps(const uuid& id) { return this->make(detail::describe::get_workflow_steps(id)); }
+    // What the steps returned that the step of this job waited for; for its handler.
+    [[nodiscard]] answer<std::vector<step_result>> step_results(const uuid& job_id) { return this->make(detail::describe::step_results(job_id)); }
+    // For Graphviz, for Mermaid; absent when there is no such workflow.
+    [[nodiscard]] answer<std::optional<std::string>> workflow_dot(const uuid& id) { return this->make(detail::describe::workflow_dot(id)); }
+    [[nodiscard]] answer<std::optional<std::string>> workflow_mermaid(const uuid& id) { return this->make(detail::describe::workflow_mermaid(id)); }
+    // Pushes what results had to leave, and takes on what Python pushed; maintain() does it, too. How many were seen to.
+    answer<int> advance_workflows(int up_to = 1000) { return this->make(detail::describe::advance_workflows(up_to)); }
+    // Deletes workflows that finished longer ago, not their jobs; how many.
+    answer<int> prune_workflows(milliseconds age, int up_to = 1000) { return this->make(detail::describe::prune_workflows(age, up_to)); }
 
     // event: ask for job.finished events of these jobs (see event.hpp; wait_for_job there does it all)
     answer<void> watch_jobs(ids of, milliseconds for_time = std::chrono::seconds(60)) { return this->make(detail::describe::watch_jobs(of, for_time)); }

@@ -26,3 +26,4 @@
 #include <chancy/update.hpp>
 #include <chancy/uuid.hpp>
 #include <chancy/worker.hpp>
+#include <chancy/workflow.hpp>

@@ -1,0 +1,127 @@
+#include "cli.hpp"
+
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+namespace chancy::cli {
+namespace {
+
+struct options {
+    std::string file, name, policy = "fail", id;
+    std::optional<std::string> state;
+    int up_to = 100;
+};
+
+on_failure read_policy(const std::string& text) {
+    if (text == "fail") return on_failure::fail;
+    if (text == "continue") return on_failure::go_on;
+    if (text == "compensate") return on_failure::compensate;
+    throw CLI::ValidationError("--on-failure", "fail, continue or compensate, not " + text);
+}
+
+std::string read_all(const std::string& file) {
+    std::ifstream opened;
+    if (file != "-") {
+        opened.open(file);
+        if (!opened) throw CLI::ValidationError("file", "cannot be read: " + file);
+    }
+    std::istream& in = file == "-" ? std::cin : opened;
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
+int push(const context& with, const options& o) {
+    json steps = read_json("file", read_all(o.file));
+    client db = with.connect();
+    const uuid id = db.push_workflow(workflow::from(o.name, std::move(steps), read_policy(o.policy)));
+    if (with.json) print_json({{"id", id.to_string()}});
+    else std::cout << id.to_string() << '\n';
+    return ok;
+}
+
+int show(const context& with, const options& o) {
+    client db = with.connect();
+    const uuid id = read_id(o.id);
+    const auto w = db.get_workflow(id);
+    if (!w) return not_found;
+    const auto steps = db.get_workflow_steps(id);
+    if (with.json) {
+        json all = *w;
+        all["steps"] = steps;
+        print_json(all);
+        return ok;
+    }
+    std::cout << w->name << ": " << w->status << ", pushed " << relative(w->created_at) << "\n\n";
+    table out({"step", "state", "after", "func", "queue", "job", "error"});
+    for (const step_row& s : steps)
+        out.add({s.step, s.state, join(s.after), s.func, s.queue, s.job_id ? s.job_id->to_string() : "",
+                 s.error.value_or("").substr(0, s.error.value_or("").find('\n'))});
+    out.print();
+    return ok;
+}
+
+int list(const context& with, const options& o) {
+    client db = with.connect();
+    table out({"id", "name", "status", "on failure", "pushed", "finished"});
+    for (const workflow_row& w : db.list_workflows(o.state, o.up_to)) {
+        if (with.json) print_json(w);
+        else out.add({w.id.to_string(), w.name, w.status, w.on_failure, relative(w.created_at), relative(w.finished_at)});
+    }
+    if (!with.json) out.print();
+    return ok;
+}
+
+int told(const context& with, bool done, const char* otherwise) {
+    if (with.json) print_json({{"done", done}});
+    else if (!done) std::cerr << "chancy: " << otherwise << '\n';
+    return done ? ok : not_found;
+}
+
+int draw(const std::optional<std::string>& graph) {
+    if (!graph) return not_found;
+    std::cout << *graph;
+    return ok;
+}
+
+}  // namespace
+
+void add_workflow(CLI::App& app, context& with) {
+    auto o = std::make_shared<options>();
+    CLI::App* all = app.add_subcommand("workflow", "Jobs that wait for other jobs");
+    all->require_subcommand(1);
+    all->fallthrough();
+    const auto add = [&](const char* name, const char* what, auto run) {
+        CLI::App* c = all->add_subcommand(name, what);
+        c->fallthrough();
+        c->callback([o, &with, run] { with.command = [o, &with, run] { return run(with, *o); }; });
+        return c;
+    };
+    const auto with_id = [&](CLI::App* c) { c->add_option("id", o->id, "The workflow's id")->required(); };
+
+    CLI::App* c = add("push", "Push the steps in a file, and print the workflow's id", push);
+    c->add_option("name", o->name, "A name for people")->required();
+    c->add_option("file", o->file, "A JSON array of steps, or - for standard input")->required();
+    c->add_option("--on-failure", o->policy, "fail, continue or compensate")->capture_default_str();
+    c->footer(R"(A step is {"step": name, "after": [names], "when": "succeeded" | "finished", "undo": {job}} with the keys of a job: func, kwargs, queue …
+
+Example:
+  echo '[{"step": "a", "func": "fetch"}, {"step": "b", "func": "mail", "after": ["a"]}]' | chancy workflow push report -)");
+    with_id(add("show", "The steps of a workflow", show));
+    c = add("list", "Workflows, the newest first", list);
+    c->add_option("--state", o->state, "running, completed, failed, cancelled, compensating or compensated");
+    c->add_option("--limit", o->up_to, "At most so many")->capture_default_str();
+    with_id(add("cancel", "End a workflow: its live jobs are cancelled", [](const context& w, const options& p) {
+        return told(w, w.connect().cancel_workflow(read_id(p.id)), "no such workflow, or it has finished");
+    }));
+    with_id(add("retry", "Run a failed or cancelled workflow on, from its failed steps", [](const context& w, const options& p) {
+        return told(w, w.connect().retry_workflow(read_id(p.id)), "no such workflow, or it has not failed, or it was compensated");
+    }));
+    with_id(add("dot", "The workflow as a graph for Graphviz", [](const context& w, const options& p) {
+        return draw(w.connect().workflow_dot(read_id(p.id)));
+    }));
+    with_id(add("mermaid", "The workflow as a Mermaid flowchart", [](const context& w, const options& p) {
+        return draw(w.connect().workflow_mermaid(read_id(p.id)));
+    }));
+}
+
+}  // namespace chancy::cli

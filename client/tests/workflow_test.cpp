@@ -1,0 +1,93 @@
+#include "support.hpp"
+
+#include <map>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+class workflow : public test::db_test {
+protected:
+    void TearDown() override { test::sql("TRUNCATE chancy.workflows, chancy.workflow_steps, chancy.workflow_todo"); }
+
+    // Runs what is due, with the func as result.
+    void work(const std::string& failing = "") {
+        std::vector<chancy::update> updates;
+        for (const chancy::job& j : db.fetch_jobs("default", "w", 100)) {
+            chancy::update u{.id = j.id, .started_at = *j.started_at, .how = j.func == failing ? chancy::outcome::failed : chancy::outcome::succeeded};
+            u.result = j.func;
+            updates.push_back(u);
+        }
+        db.apply_updates("w", updates);
+    }
+    std::map<std::string, std::string> states(const chancy::uuid& id) {
+        std::map<std::string, std::string> out;
+        for (const auto& s : db.get_workflow_steps(id)) out[s.step] = s.state;
+        return out;
+    }
+    using map = std::map<std::string, std::string>;
+};
+
+}  // namespace
+
+TEST_F(workflow, builds_pushes_and_shows) {
+    chancy::workflow w("report");
+    w.step("fetch", {.func = "fetch"}).step("left", {.func = "part"}, {"fetch"}).step("right", {.func = "part"}, {"fetch"})
+        .step("sum", {.func = "sum"}, {"left", "right"}).then("mail", {.func = "mail"});
+    const auto id = db.push_workflow(w);
+    work();
+    EXPECT_EQ(states(id), (map{{"fetch", "succeeded"}, {"left", "pending"}, {"right", "pending"}, {"sum", "waiting"}, {"mail", "waiting"}}));
+    work();
+    const auto jobs = db.fetch_jobs("default", "w");
+    ASSERT_EQ(jobs.size(), 1u);
+    const auto results = db.step_results(jobs[0].id);
+    ASSERT_EQ(results.size(), 2u);
+    EXPECT_EQ(results[0].step, "left");
+    EXPECT_EQ(results[1].result, chancy::json("part"));
+    EXPECT_EQ(db.get_workflow(id)->status, "running");
+    EXPECT_EQ(db.get_workflow_steps(id).at(3).after, (std::vector<std::string>{"left", "right"}));
+    EXPECT_NE(db.workflow_dot(id)->find("\"sum\" -> \"mail\""), std::string::npos);
+    EXPECT_NE(db.workflow_mermaid(id)->find("flowchart"), std::string::npos);
+    EXPECT_FALSE(db.get_workflow({}));
+    EXPECT_FALSE(db.workflow_dot({}));
+    EXPECT_EQ(db.list_workflows("running").size(), 1u);
+    EXPECT_TRUE(db.cancel_workflow(id));
+    EXPECT_FALSE(db.cancel_workflow(id));
+    EXPECT_EQ(db.get_workflow(id)->status, "cancelled");
+}
+
+TEST_F(workflow, retries_adds_and_undoes) {
+    const auto failed = db.push_workflow(chancy::workflow("w").step("a", {.func = "a"}).then("b", {.func = "b"}));
+    work("a");
+    EXPECT_EQ(db.get_workflow(failed)->status, "failed");
+    EXPECT_TRUE(db.retry_workflow(failed));
+    db.add_steps(failed, chancy::workflow("more").step("c", {.func = "c"}, {"b"}));
+    work(), work(), work();
+    EXPECT_EQ(db.get_workflow(failed)->status, "completed");
+    EXPECT_EQ(db.get_workflow(failed)->steps, (chancy::json{{"succeeded", 3}}));
+
+    const auto saga = db.push_workflow(chancy::workflow("saga", chancy::on_failure::compensate)
+                                           .step("a", {.func = "a"}).undo({.func = "undo"}).then("b", {.func = "b"}));
+    work(), work("b");
+    EXPECT_EQ(states(saga), (map{{"a", "succeeded"}, {"b", "failed"}, {"undo:a", "pending"}}));
+    work();
+    EXPECT_EQ(db.get_workflow(saga)->status, "compensated");
+}
+
+TEST_F(workflow, group_pushes_a_job_when_all_have_ended) {
+    const std::vector<chancy::new_job> jobs = {{.func = "a"}, {.func = "b"}};
+    const auto id = db.push_group("g", jobs, {.func = "done"});
+    work("a");
+    EXPECT_EQ(states(id), (map{{"1", "failed"}, {"2", "succeeded"}, {"then", "pending"}}));
+}
+
+TEST_F(workflow, refuses_a_cycle_with_its_path) {
+    const auto cycle = chancy::workflow("w").step("a", {.func = "a"}, {"b"}).then("b", {.func = "b"});
+    try {
+        db.push_workflow(cycle);
+        FAIL();
+    } catch (const chancy::error& e) {
+        EXPECT_EQ(e.sqlstate(), "22023");
+        EXPECT_STREQ(e.what(), "push_workflow: steps[0].after is a cycle: a, which waits for b, which waits for a");
+    }
+}
