@@ -57,12 +57,20 @@ void check_step_job(const new_job &job, place where) {
     if (job.unique_for != 0) refuse(where.at("unique_for"), "does not go with a step", hint);
 }
 
+// A step is pushed later, from inside a result, where a live key's job can only be kept.
+void check_kept(const new_job &job, place where) {
+    const char *hint = "A step whose key is live runs the job that has it.";
+    if (job.mode != on_conflict::keep) refuse(where.at("on_conflict"), "of a step can only be \"keep\"", hint);
+    if (job.unique_for != 0) refuse(where.at("unique_for"), "does not go with a step", hint);
+}
+
 void read_undo(const reader &r, JsonbValue *value) {
     place at{path(r.where.at("undo")), -1, nullptr};
     if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
         refuse(at, "must be an object", "Give a job: an object with push's parameter names as keys.");
     r.step->undo = static_cast<new_job *>(palloc(sizeof(new_job)));
     read_job_object(value->val.binary.data, at, *r.defaults, r.step->undo, nullptr);
+    check_kept(*r.step->undo, at);
     check_step_job(*r.step->undo, at);
 }
 
@@ -94,6 +102,7 @@ void read_step(JsonbContainer *object, int i, const job_defaults &d, new_step *s
     reader r{step, where, &d, dependencies};
     more_fields more{take_field, &r, step_keys};
     read_job_object(object, where, d, &step->job, &more);
+    check_kept(step->job, where);
     check_step_job(step->job, where);
     if (step->name.data == nullptr) refuse(where.at("step"), "is missing", "Every step needs a name.");
     check_text(where.at("step"), step->name, max_name);

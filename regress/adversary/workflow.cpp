@@ -16,6 +16,8 @@ std::string worker::random_steps(int64_t tx) {
         json step = random_job();
         if (step["queue"] == "brief" || m_dice.percent(70)) step.erase("unique_key");
         if (step["queue"] == "brief") step["queue"] = "q1";  // its jobs are deleted with it
+        step.erase("on_conflict");
+        step.erase("unique_for");
         step["step"] = std::to_string(tx) + "-" + std::to_string(i);
         step["after"] = json::array();
         for (int d = 0; d < i; d++)

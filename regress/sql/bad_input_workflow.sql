@@ -34,6 +34,8 @@ SELECT refused(c) FROM unnest(ARRAY[
     $$chancy.push_workflow('w', '[{"step": "a", "func": "f", "undo": {}}]')$$,
     $$chancy.push_workflow('w', '[{"step": "a", "func": "f", "undo": {"func": "g", "step": "b"}}]')$$,
     $$chancy.push_workflow('w', '[{"step": "a", "func": "f", "undo": {"func": "g", "limits": [{"t": "time", "v": 0}]}}]')$$,
+    $$chancy.push_workflow('w', '[{"step": "a", "func": "f", "unique_key": "k", "on_conflict": "replace"}]')$$,
+    $$chancy.push_workflow('w', '[{"step": "a", "func": "f", "unique_key": "k", "unique_for": "1 h"}]')$$,
     $$chancy.push_group('g', '[]', '{}')$$,
     $$chancy.push_group('g', '[{"func": "f", "after": ["x"]}]', '{"func": "g"}')$$,
     $$chancy.add_steps(NULL, '[]')$$,
