@@ -3,6 +3,8 @@
 sends, with the faults that it has. Needs a server (PG*), the extension installed, and CHANCY_PROGRAM.
 
     order   the backlog of both sides is fetched in one order by both
+    journey an installation in Chancy's layout, with a job in every state, is adopted under Python's hands, worked on by
+            both sides, and given back
     load    pushers, workers and listeners of both sides at once, a Python worker that dies and reports late, cancels;
             afterwards nothing is lost, no key was live twice, no stale result was kept
 """
@@ -20,6 +22,7 @@ import psycopg
 from psycopg.types.json import Json, Jsonb
 
 DATABASE, ROLE = "python_beside", "python_beside"
+LAYOUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "sql", "include", "upstream.sql")
 PATIENCE = 120  # seconds; bounds a failure only
 CLEAR = datetime.timedelta(seconds=90)
 
@@ -31,24 +34,27 @@ def python_id():
 class Python:
     """A Chancy client: its connection, and what it sends. The role's search_path is all that is set."""
 
-    def __init__(self, name="client"):
-        self.name = name
-        self.connection = psycopg.connect(dbname=DATABASE, user=ROLE, autocommit=True)
+    def __init__(self, name="client", prefix="", role=ROLE):
+        self.name, self.prefix = name, prefix
+        self.connection = psycopg.connect(dbname=DATABASE, user=role, autocommit=True)
+
+    def run(self, statement, parameters=None):
+        return self.connection.execute(statement.replace("~", self.prefix), parameters)
 
     def start(self):
         """As each worker does before anything else."""
-        self.connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version_of varchar(255) PRIMARY KEY, version int)")
+        self.run("CREATE TABLE IF NOT EXISTS ~schema_version (version_of varchar(255) PRIMARY KEY, version int)")
         for part, version in (("chancy", 6), ("cron", 2), ("workflow", 2), ("metrics", 1)):
-            found = self.connection.execute("SELECT version FROM schema_version WHERE version_of = %s", [part]).fetchone()
+            found = self.run("SELECT version FROM ~schema_version WHERE version_of = %s", [part]).fetchone()
             assert found == (version,), f"Python would migrate {part}: {found}"
         return self
 
     def notify(self, event, **body):
-        self.connection.execute("SELECT pg_notify('events', %s)", [json.dumps({"t": event, **body})])
+        self.run("SELECT pg_notify('~events', %s)", [json.dumps({"t": event, **body})])
 
     def declare(self, queue):
-        self.connection.execute(
-            "INSERT INTO queues (name, state, concurrency, tags, executor, executor_options, polling_interval, rate_limit,"
+        self.run(
+            "INSERT INTO ~queues (name, state, concurrency, tags, executor, executor_options, polling_interval, rate_limit,"
             " rate_limit_window, resume_at, eager_polling) VALUES (%s, 'active', 4, '{.*}', 'chancy.executors.process.ProcessExecutor',"
             " '{}', 5, NULL, NULL, NULL, false) ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name RETURNING state", [queue])
         self.notify("queue.declared", q=queue)
@@ -58,11 +64,11 @@ class Python:
         ids = []
         with self.connection.transaction():
             for job in jobs:
-                ids.append(self.connection.execute(
-                    "INSERT INTO jobs (id, queue, func, kwargs, limits, meta, priority, max_attempts, scheduled_at, unique_key)"
+                ids.append(self.run(
+                    "INSERT INTO ~jobs (id, queue, func, kwargs, limits, meta, priority, max_attempts, scheduled_at, unique_key)"
                     " VALUES (%(id)s, 'default', 'py.job', %(kwargs)s, '[]', '{}', %(priority)s, %(max_attempts)s, %(at)s, %(key)s)"
                     " ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND state NOT IN ('succeeded', 'failed')"
-                    " DO UPDATE SET state = jobs.state RETURNING id",
+                    " DO UPDATE SET state = ~jobs.state RETURNING id",
                     {"id": python_id(), "kwargs": Json({}), "priority": job.get("priority", 0), "max_attempts": job.get("max_attempts", 1),
                      "at": datetime.datetime.now(datetime.timezone.utc) - job.get("ago", datetime.timedelta()), "key": job.get("key")}).fetchone()[0])
             self.notify("queue.pushed", q="default")
@@ -70,12 +76,12 @@ class Python:
 
     def fetch(self, up_to):
         with self.connection.transaction():
-            rows = self.connection.execute(
-                "WITH chosen AS (SELECT id FROM jobs WHERE queue = 'default' AND (state = 'pending' OR state = 'retrying')"
+            rows = self.run(
+                "WITH chosen AS (SELECT id FROM ~jobs WHERE queue = 'default' AND (state = 'pending' OR state = 'retrying')"
                 " AND attempts < max_attempts AND (scheduled_at IS NULL OR scheduled_at <= now())"
-                " ORDER BY priority DESC, id ASC LIMIT %s FOR UPDATE OF jobs SKIP LOCKED)"
-                " UPDATE jobs SET started_at = now(), state = 'running', taken_by = %s FROM chosen WHERE jobs.id = chosen.id"
-                " RETURNING jobs.id, started_at, scheduled_at, attempts, errors, meta, max_attempts, priority", [up_to, self.name]).fetchall()
+                " ORDER BY priority DESC, id ASC LIMIT %s FOR UPDATE OF ~jobs SKIP LOCKED)"
+                " UPDATE ~jobs SET started_at = now(), state = 'running', taken_by = %s FROM chosen WHERE ~jobs.id = chosen.id"
+                " RETURNING ~jobs.id, started_at, scheduled_at, attempts, errors, meta, max_attempts, priority", [up_to, self.name]).fetchall()
         names = "id started_at scheduled_at attempts errors meta max_attempts priority".split()
         return [dict(zip(names, row)) for row in rows]
 
@@ -92,22 +98,23 @@ class Python:
                             "meta": Json({**job["meta"], "by": self.name}), "max_attempts": job["max_attempts"]})
         with self.connection.transaction():
             self.connection.cursor().executemany(
-                "UPDATE jobs SET state = %(state)s, started_at = %(started_at)s, completed_at = %(completed_at)s, scheduled_at = %(scheduled_at)s,"
-                " attempts = %(attempts)s, errors = %(errors)s, meta = %(meta)s, max_attempts = %(max_attempts)s WHERE id = %(id)s", results)
+                "UPDATE ~jobs SET state = %(state)s, started_at = %(started_at)s, completed_at = %(completed_at)s, scheduled_at = %(scheduled_at)s,"
+                " attempts = %(attempts)s, errors = %(errors)s, meta = %(meta)s, max_attempts = %(max_attempts)s WHERE id = %(id)s"
+                .replace("~", self.prefix), results)
 
     def announce(self, timeout=90):
         with self.connection.transaction():
-            self.connection.execute("DELETE FROM workers WHERE expires_at < now()")
-            self.connection.execute(
-                "INSERT INTO workers (worker_id, last_seen, expires_at, tags, queues) VALUES (%s, now(), now() + %s, '{*}', '{default}')"
+            self.run("DELETE FROM ~workers WHERE expires_at < now()")
+            self.run(
+                "INSERT INTO ~workers (worker_id, last_seen, expires_at, tags, queues) VALUES (%s, now(), now() + %s, '{*}', '{default}')"
                 " ON CONFLICT (worker_id) DO UPDATE SET last_seen = now(), expires_at = EXCLUDED.expires_at", [self.name, datetime.timedelta(seconds=timeout)])
             self.notify("worker.announced", worker_id=self.name)
 
     def recover(self):
         """Chancy's recovery: whatever runs and has no worker that was seen lately."""
-        return self.connection.execute(
-            "UPDATE jobs j SET state = 'pending', taken_by = NULL, started_at = NULL, max_attempts = max_attempts + 1"
-            " WHERE NOT EXISTS (SELECT FROM workers w WHERE w.worker_id = j.taken_by AND w.last_seen >= now() - interval '90 s') AND state = 'running'").rowcount
+        return self.run(
+            "UPDATE ~jobs j SET state = 'pending', taken_by = NULL, started_at = NULL, max_attempts = max_attempts + 1"
+            " WHERE NOT EXISTS (SELECT FROM ~workers w WHERE w.worker_id = j.taken_by AND w.last_seen >= now() - interval '90 s') AND state = 'running'").rowcount
 
 
 def sql(statement, parameters=None, database=DATABASE):
@@ -154,6 +161,57 @@ def order():
     second = sql("SELECT chancy.push('our.job', unique_key => 'l')")[0][0]
     assert python.push_many([{"key": "l"}]) == [second]
     sql("DELETE FROM chancy.jobs")
+
+
+# ---- journey
+
+def command(*arguments):
+    done = subprocess.run([os.environ["CHANCY_PROGRAM"], "-d", f"dbname={DATABASE}", *arguments], text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def gone(call):
+    try:
+        call()
+    except psycopg.errors.UndefinedTable:
+        return True
+    return False
+
+
+def journey():
+    subprocess.run(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", DATABASE, "-v", "schema=public", "-v", "prefix=chancy_", "-f", LAYOUT],
+                   check=True, stdout=subprocess.DEVNULL)
+    old = Python("py0", prefix="chancy_", role=None).start()
+    old.push_many([{"key": "mine"}, {}])
+    running = old.fetch(1)
+    everything = {row[0] for row in sql("SELECT id FROM public.chancy_jobs")}
+    command("adopt", "--batch", "2")
+    # Whoever has not heard of it is told.
+    assert gone(lambda: old.push_many([{}])) and gone(lambda: old.fetch(1)) and gone(lambda: old.write_results(running))
+    command("interop", "enable", "--role", ROLE)
+    assert everything == {row[0] for row in sql("SELECT id FROM chancy.jobs")}
+    # Both sides go on. A worker that is gone, and what it ran, is recovered by Python here; it reports all the same.
+    new = Python("py7").start()
+    new.announce()
+    assert new.recover() == 2
+    new.write_results(running)
+    for _ in range(2):
+        new.write_results(new.fetch(2))
+    ours = [{"id": str(job), "started_at": start.isoformat(), "outcome": "succeeded"} for job, start in
+            sql("SELECT id, started_at FROM chancy.fetch_jobs('default', 'our', 100)")]
+    assert sql("SELECT applied FROM chancy.apply_updates('our', %s)", [Jsonb(ours)]) == [(True,), (True,)]
+    assert new.push_many([{"key": "later"}]) == list(sql("SELECT id FROM public.chancy_jobs_adopted WHERE unique_key = 'later'")[0])
+    everything.update(new.push_many([{"key": "mine"}, {"key": "fresh"}]))
+    assert sql("SELECT count(*) FROM chancy.jobs WHERE queue = 'default' AND state IN ('running', 'retrying')") == [(0,)]
+    # And back, with all that has happened since.
+    command("adopt", "--back")
+    assert gone(lambda: new.connection.execute("SELECT FROM chancy_jobs_adopted"))
+    assert everything == {row[0] for row in sql("SELECT id FROM public.chancy_jobs")}
+    assert sql("SELECT state FROM public.chancy_jobs WHERE id = %s", [running[0]["id"]]) == [("succeeded",)]
+    assert sql("SELECT count(*) FROM chancy.jobs") == [(0,)]
+    assert len(old.fetch(100)) == 2  # mine and fresh
+    print(f"journey: {len(everything)} jobs there and back")
 
 
 # ---- load
@@ -319,14 +377,19 @@ class Load:
 
 def main():
     seconds = 60 if os.environ.get("CHANCY_SOAK") else 4
+    def new_database():
+        sql(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)", database="postgres")
+        sql(f"CREATE DATABASE {DATABASE}", database="postgres")
+        sql("CREATE EXTENSION chancy")
     def clean():
         sql(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)", database="postgres")
         sql(f"DROP ROLE IF EXISTS {ROLE}", database="postgres")
     clean()
     try:
-        sql(f"CREATE DATABASE {DATABASE}", database="postgres")
         sql(f"CREATE ROLE {ROLE} LOGIN", database="postgres")
-        sql("CREATE EXTENSION chancy")
+        new_database()
+        journey()
+        new_database()
         sql(f"SELECT chancy.enable_python_interop('{ROLE}')")
         order()
         Load(seconds).run()
