@@ -63,6 +63,9 @@ UPDATE chancy.jobs SET started_at = '2100-01-01 00:00Z' WHERE func = 'recovered'
 UPDATE chancy.jobs SET state = 'running', taken_by = 'py', started_at = now() WHERE func = 'recovered' RETURNING started_at;
 
 -- Python's pushes wake our workers, and what it does to jobs is told as we tell it. Twice the same is told once.
+-- On our own channel queue.pushed is sent once to whoever sleeps, on Python's always.
+INSERT INTO chancy.queues (name) VALUES ('q1'), ('q2');
+SELECT count(*) FROM unnest('{q1,q2}'::text[]) q, chancy.fetch_jobs(q, 'our');
 SELECT reset();
 SELECT chancy.watch_jobs(ARRAY[id_of('taken'), id_of('ours')]);
 LISTEN chancy_events;
