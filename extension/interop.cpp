@@ -8,6 +8,7 @@
 #include "buffer.hpp"
 #include "error.hpp"
 #include "event.hpp"
+#include "fetch.hpp"
 #include "statement.hpp"
 
 namespace chancy {
@@ -71,7 +72,10 @@ HeapTuple raise_start(const TriggerData &t, const python_row &was, const python_
 
 // What our side would have told of the same change.
 void tell_change(const TriggerData &t, const python_row &was, const python_row &now) {
-    if (was.running && is(now.state, state::pending)) emit("queue.pushed", "q", now.queue);
+    // Pending again; or a slot of a queue with a limit is free.
+    bool freed = was.running && !now.running;
+    if (freed && (is(now.state, state::pending) || read_queue(now.queue, GetCurrentTimestamp()).limits.concurrency()))
+        emit("queue.pushed", "q", now.queue);
     if (was.finished || !now.finished || !anybody_watches()) return;
     bool null;
     Datum id = heap_getattr(t.tg_newtuple, jobs_id, RelationGetDescr(t.tg_relation), &null);

@@ -84,6 +84,12 @@ ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND state NOT IN ('succeed
 \qecho a result, a stale one, a recovery
 UPDATE chancy.jobs SET state = 'succeeded', started_at = '2001-01-01 01:00Z', completed_at = now() WHERE func IN ('taken', 'ours');
 UPDATE chancy.jobs SET state = 'pending', started_at = NULL WHERE func = 'ours';
+\qecho a result that frees the one slot of a queue, in which somebody sleeps
+SELECT FROM chancy.declare_queue('limited', max_running => 1);
+INSERT INTO chancy.jobs (id, queue, func, state, taken_by, started_at) VALUES (gen_random_uuid(), 'limited', 'b', 'running', 'py', '2001-01-01 01:00Z');
+INSERT INTO chancy.jobs (id, queue, func) VALUES (gen_random_uuid(), 'limited', 'b');
+SELECT FROM chancy.fetch_jobs('limited', 'our');
+UPDATE chancy.jobs SET state = 'succeeded', started_at = '2001-01-01 01:00Z', completed_at = now() WHERE queue = 'limited' AND state = 'running';
 UNLISTEN *;
 \o
 
