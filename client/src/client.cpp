@@ -59,7 +59,7 @@ detail::result client::execute(const detail::statement& what) {
         try {
             return detail::run(m_state->open(), what, m_state->options.timeout);
         } catch (const error& e) {
-            if (e.connection_lost()) m_state->connection.reset();
+            if (e.connection_lost() || e.read_only()) m_state->connection.reset();
             doubt = doubt || (e.in_doubt() && what.again != repeat::harmless);
             const bool again = e.with_doubt(false).retryable() && !(e.in_doubt() && what.again == repeat::never);
             const auto wait = pause.next();
@@ -69,26 +69,47 @@ detail::result client::execute(const detail::statement& what) {
     }
 }
 
-transaction::transaction(client& on) {
+transaction::transaction(client& on) : m_state(on.m_state.get()) {
     on.execute({"begin", "BEGIN"});
-    m_connection = on.m_state->connection->get();
+    m_connection = m_state->connection->get();
 }
 
 transaction::~transaction() { rollback(); }
 
-detail::result transaction::execute(const detail::statement& what) { return run_borrowed(m_connection, what, {}); }
+detail::result transaction::execute(const detail::statement& what) {
+    try {
+        return run_borrowed(m_connection, what, m_state->options.timeout);
+    } catch (const error& e) {
+        m_lost = m_lost || e.connection_lost();
+        throw;
+    }
+}
 
 void transaction::commit() {
     m_open = false;
+    detail::result answer(nullptr);
+    try {
+        answer = detail::run(m_connection, {"commit", "COMMIT"}, m_state->options.timeout);
+    } catch (const error& e) {
+        if (e.connection_lost()) m_state->connection.reset();
+        throw;
+    }
     // After an error in the transaction the server answers COMMIT with ROLLBACK, and calls it a success.
-    if (detail::run(m_connection, {"commit", "COMMIT"}, {}).command() != "COMMIT")
+    if (answer.command() != "COMMIT")
         throw error("the transaction was rolled back, since a statement in it had failed", {.sqlstate = "25P02", .function = "commit"});
 }
 
+// Closing the connection is a rollback too, for one that does not answer any more.
 void transaction::rollback() noexcept {
     if (!m_open) return;
     m_open = false;
-    PQclear(PQexec(m_connection, "ROLLBACK"));  // if it fails the connection is gone, and the transaction with it
+    try {
+        const auto timeout = m_state->options.timeout;
+        if (!m_lost) detail::run(m_connection, {"rollback", "ROLLBACK"}, timeout.count() > 0 ? timeout : std::chrono::seconds(30));
+    } catch (const std::exception&) {
+        m_lost = true;
+    }
+    if (m_lost) m_state->connection.reset();
 }
 
 }  // namespace chancy

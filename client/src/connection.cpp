@@ -2,8 +2,14 @@
 
 #include <libpq-fe.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <utility>
+#include <vector>
 
 #include <poll.h>
 
@@ -23,22 +29,112 @@ void notice(void*, const PGresult* r) {
     if (!severity || std::strcmp(severity, "FATAL") != 0) std::fputs(PQresultErrorMessage(r), stderr);
 }
 
+using clock = std::chrono::steady_clock;
+
+// One option as this connection has it, whatever it came from.
+std::string option(PGconn* of, const char* name) {
+    const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> all(PQconninfo(of), PQconninfoFree);
+    for (const PQconninfoOption* o = all.get(); o && o->keyword; ++o)
+        if (std::strcmp(o->keyword, name) == 0 && o->val) return o->val;
+    return {};
+}
+
+std::vector<std::string> split(const std::string& list) {
+    std::vector<std::string> out(1);
+    for (const char c : list) c == ',' ? out.emplace_back() : out.back() += c;
+    return out;
+}
+
+// The hosts of a connection string, and the one that is being tried.
+class hosts {
+public:
+    explicit hosts(PGconn* of)
+        : m_host(split(option(of, "host"))), m_address(split(option(of, "hostaddr"))), m_port(split(option(of, "port"))) {
+        m_size = std::max(m_host.size(), m_address.size());
+    }
+    // Moves to the host that is tried now. libpq tries them in order.
+    void follow(PGconn* of) {
+        const char* host = PQhost(of);
+        for (std::size_t i = m_at; i < m_size; ++i)
+            if (of && host && (at(m_host, i) == host || at(m_address, i) == host) && at(m_port, i) == PQport(of)) {
+                m_at = i;
+                return;
+            }
+    }
+    [[nodiscard]] bool more() const { return m_at + 1 < m_size; }
+    // The lists without what has been tried.
+    [[nodiscard]] std::array<std::string, 3> rest() const { return {join(m_host), join(m_address), join(m_port)}; }
+
+private:
+    static std::string at(const std::vector<std::string>& list, std::size_t i) { return list.size() == 1 ? list[0] : i < list.size() ? list[i] : ""; }
+    [[nodiscard]] std::string join(const std::vector<std::string>& list) const {
+        std::string out;
+        if (list.size() > 1)
+            for (std::size_t i = m_at + 1; i < list.size(); ++i) out += (i > m_at + 1 ? "," : "") + list[i];
+        else
+            out = list[0];
+        return out;
+    }
+
+    std::vector<std::string> m_host, m_address, m_port;
+    std::size_t m_size, m_at = 0;
+};
+
+// Goes on until it is connected or has failed; false: one address has taken longer than it may. libpq would count that by
+// the wall clock, and wait for ever when it jumps back.
+bool wait_until_open(PGconn* c, hosts& tried, std::chrono::milliseconds limit) {
+    std::string address;
+    auto deadline = clock::now() + limit;
+    PostgresPollingStatusType want = PGRES_POLLING_WRITING;
+    while (want != PGRES_POLLING_OK && want != PGRES_POLLING_FAILED) {
+        tried.follow(c);
+        if (std::string now = std::string(PQhost(c)) + ' ' + PQhostaddr(c) + ' ' + PQport(c); now != address) {
+            address = std::move(now);
+            deadline = clock::now() + limit;
+        }
+        int left = -1;
+        if (limit.count() > 0) {
+            const auto ms = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock::now()).count();
+            if (ms <= 0) return false;
+            left = static_cast<int>(std::min<long long>(ms, 1'000'000));
+        }
+        pollfd p{PQsocket(c), static_cast<short>(want == PGRES_POLLING_READING ? POLLIN : POLLOUT), 0};
+        if (::poll(&p, 1, left) != 0) want = PQconnectPoll(c);
+    }
+    return true;
+}
+
 }  // namespace
 
 connection::connection(const std::string& conninfo, std::chrono::milliseconds timeout) {
     const std::string limit = std::to_string(std::chrono::ceil<std::chrono::seconds>(timeout).count());
-    // What stands before dbname are defaults that the conninfo overrides; what follows it is fixed.
+    // What stands before dbname are defaults that the conninfo overrides; what follows it is fixed, where it is not empty.
     // The TCP settings notice within half a minute that the peer has vanished.
     const char* const keywords[] = {"fallback_application_name", "connect_timeout", "keepalives_idle", "keepalives_interval",
-                                    "keepalives_count", "tcp_user_timeout", "dbname", "client_encoding", nullptr};
-    const char* const values[] = {"chancy", limit.c_str(), "15", "5", "3", "30000", conninfo.c_str(), "UTF8", nullptr};
-    m_connection = PQconnectdbParams(keywords, values, 1);
+                                    "keepalives_count", "tcp_user_timeout", "dbname", "client_encoding",
+                                    "host", "hostaddr", "port", nullptr};
+    std::array<std::string, 3> only;  // the hosts that are left
+    std::string message;
+    for (bool more = true; more;) {
+        const char* const values[] = {"chancy", limit.c_str(), "15", "5", "3", "30000", conninfo.c_str(), "UTF8",
+                                      only[0].c_str(), only[1].c_str(), only[2].c_str(), nullptr};
+        m_connection = PQconnectStartParams(keywords, values, 1);
+        if (!m_connection || PQstatus(m_connection) == CONNECTION_BAD) break;
+        hosts tried(m_connection);
+        const std::string own = option(m_connection, "connect_timeout");
+        if (own != limit) timeout = std::chrono::seconds(std::max(0, std::atoi(own.c_str())));
+        if (wait_until_open(m_connection, tried, timeout)) break;
+        message += std::string("connection to server at \"") + PQhost(m_connection) + "\", port " + PQport(m_connection) + ": no answer in time\n";
+        more = tried.more();
+        only = tried.rest();
+        PQfinish(std::exchange(m_connection, nullptr));
+    }
     if (PQstatus(m_connection) == CONNECTION_OK && PQsetnonblocking(m_connection, 1) == 0) {
         PQsetNoticeReceiver(m_connection, notice, nullptr);
         return;
     }
 
-    const std::string message = m_connection ? trimmed(PQerrorMessage(m_connection)) : "out of memory";
+    message = trimmed((message + (m_connection ? PQerrorMessage(m_connection) : message.empty() ? "out of memory" : "")).c_str());
     PQfinish(m_connection);
     throw error(message, {.sqlstate = "08001", .function = "connect",
                           .hint = "The server is chosen by libpq's rules: a connection string, a service, or PG* variables.",

@@ -13,7 +13,8 @@ namespace chancy::detail {
 
 class connection {
 public:
-    connection(const std::string& conninfo, std::chrono::milliseconds timeout);  // error if it cannot connect
+    // error if it cannot connect. timeout: for each address; hosts that do not answer in it are passed by.
+    connection(const std::string& conninfo, std::chrono::milliseconds timeout);
     connection(connection&& other) noexcept : m_connection(other.m_connection) { other.m_connection = nullptr; }
     connection& operator=(connection&&) = delete;
     ~connection();

@@ -15,6 +15,14 @@ using namespace std::chrono_literals;
 constexpr int tries_together = 6;    // an update that is told as "locked" more often is written alone
 constexpr auto alone_waits = 250ms;  // for the lock, then
 
+// An answer that takes longer is not waited for: the connection may be dead, and nobody says so.
+std::chrono::milliseconds patience(const worker_options& o) {
+    return std::clamp<std::chrono::milliseconds>(o.heartbeat_timeout / 3, 2s, 30s);
+}
+
+// What a smaller batch may get past: statement_timeout, no memory, no room on the disk.
+bool too_much(const error& e) { return e.sqlstate() == "57014" || e.sqlstate().starts_with("53"); }
+
 bool bad_input(const error& e) { return e.sqlstate().starts_with("22") || e.sqlstate().starts_with("54"); }
 
 }  // namespace
@@ -23,7 +31,7 @@ void flow::exchange_batch(batch& b) {
     try {
         if (!m_client) connect();
         if (b.settings) read_settings();
-        if (!m_look_for_unknown.empty() && clock::now() >= m_look_for_unknown.front()) release_unknown(b);
+        if (clock::now() >= m_look_for_unknown) release_unknown(b);
         write_alone(b);
         std::vector<update> updates;
         for (const result& r : b.results) updates.push_back(r.what);
@@ -39,10 +47,8 @@ void flow::exchange_batch(batch& b) {
 
 void flow::connect() {
     const worker_options& o = m_shared->options;
-    m_client.emplace(o.conninfo, client_options{.retry = {.total = 0ms}, .timeout = 60s});
-    // A reply may have been lost with the last connection, and its backend may be at work on it still.
-    const auto now = clock::now();
-    m_look_for_unknown = {now, now + 10s, now + 70s};
+    m_client.emplace(o.conninfo, client_options{.retry = {.total = 0ms}, .timeout = patience(o), .connect_timeout = std::min<std::chrono::milliseconds>(patience(o), 10s)});
+    m_look_for_unknown = clock::now();  // a reply may have been lost with the last connection
     if (m_concurrency > 0) return;
 
     try {
@@ -83,10 +89,11 @@ void flow::read_settings() {
     m_work.notify_all();
 }
 
-// Jobs that the server believes are running here, and that we know nothing of: given back.
+// Jobs that the server believes are running here, and that we know nothing of: given back. Looked for again and again,
+// since the backend of a lost connection may commit at any time: when the standby that it waits for comes back, say.
 void flow::release_unknown(const batch& b) {
     const std::vector<job> running = m_client->running_jobs(m_shared->options.worker_id);
-    m_look_for_unknown.pop_front();
+    m_look_for_unknown = clock::now() + m_shared->options.heartbeat_interval;
     const std::lock_guard lock(m_mutex);
     std::set<std::pair<uuid, timestamp>> known;
     for (const auto& a : m_ready) known.emplace(a->job.id, *a->job.started_at);
@@ -165,7 +172,8 @@ void flow::write_alone(batch& b) {
 }
 
 void flow::recover(const error& e, batch& b) {
-    if (e.connection_lost() || m_concurrency == 0) m_client.reset();  // without the queue's concurrency it has not begun
+    // Without the queue's concurrency it has not begun. A server that is read-only is a standby: another one may not be.
+    if (e.connection_lost() || e.read_only() || m_concurrency == 0) m_client.reset();
     const bool refused = bad_input(e) && !b.results.empty();
     {
         const std::lock_guard lock(m_mutex);
@@ -173,6 +181,8 @@ void flow::recover(const error& e, batch& b) {
         m_reread = m_reread || b.settings;
         if (refused && b.results.size() > 1) {
             m_largest_batch = b.results.size() / 2;  // halves, until the bad one stands alone
+        } else if (too_much(e) && b.results.size() > 1) {
+            m_largest_batch = b.results.size() / 2;
         } else if (refused) {
             update& bad = b.results.front().what;
             m_shared->log(log_level::error, m_queue + ": the server refuses the result of job " + bad.id.to_string() + ": " + e.what());

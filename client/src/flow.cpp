@@ -211,6 +211,7 @@ clock::time_point flow::next_event(clock::time_point now) const {
     if (!m_results.empty()) at = std::min(at, m_oldest_result + linger);
     if (room() > 0) at = std::min(at, m_next_look);
     if (m_stage == stage::working) at = std::min(at, m_next_settings);
+    at = std::min(at, m_look_for_unknown);
     if (!m_ready.empty()) at = std::min(at, m_ready.front()->fetched_at + stale_ready);
     if (m_stage != stage::working) at = std::min(at, m_stage_ends > now ? m_stage_ends : m_stage_ends + last_words);
     for (const result& r : m_locked) at = std::min(at, r.due);
@@ -240,7 +241,7 @@ flow::batch flow::next() {
         const bool fetch = space > 0 && 2 * static_cast<int>(m_ready.size()) <= prefetch();
         const bool locked_due = std::ranges::any_of(m_locked, [&](const result& r) { return r.due <= now; });
         b.settings = m_stage == stage::working && (m_reread || now >= m_next_settings);
-        if (fetch || locked_due || b.settings || results_due(now)) {
+        if (fetch || locked_due || b.settings || results_due(now) || now >= m_look_for_unknown) {
             if (b.settings) m_reread = false;
             fill(b, now);
             b.want = space;

@@ -83,7 +83,7 @@ private:
     // the flow's thread only
     std::optional<client> m_client;
     backoff m_backoff{{.first = std::chrono::milliseconds(50), .limit = std::chrono::seconds(5)}};
-    std::deque<clock::time_point> m_look_for_unknown;
+    clock::time_point m_look_for_unknown = clock::time_point::max();
 
     mutable std::mutex m_mutex;
     std::condition_variable m_attention;  // the flow's thread waits

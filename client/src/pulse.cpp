@@ -21,7 +21,11 @@ pulse::pulse(std::shared_ptr<const shared> with, std::vector<std::shared_ptr<flo
     : m_shared(std::move(with)), m_flows(std::move(flows)),
       m_interval(std::min(m_shared->options.heartbeat_interval, m_shared->options.heartbeat_timeout / 3)),
       m_patience(std::clamp<std::chrono::milliseconds>(m_shared->options.heartbeat_timeout / 9, 100ms, 10s)),
-      m_wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+      m_wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      m_expiry([this](bool alive) {
+          if (!alive) expired();
+          for (const auto& f : m_flows) f->set_alive(alive);
+      }) {
     utsname host{};
     ::uname(&host);
     m_tags = {"*", std::string("hostname=") + host.nodename, "worker_id=" + m_shared->options.worker_id,
@@ -56,11 +60,14 @@ void pulse::thread() {
             m_shared->log(log_level::warning, std::string("heartbeat: ") + e.what() + "; trying again");
             m_ear.reset();
             m_client.reset();
-            check_expiry();
             pollfd p{m_wake, POLLIN, 0};
             ::poll(&p, 1, static_cast<int>(again.next().count()));
         }
-        check_expiry();
+        if (!m_beat_now.exchange(false)) continue;
+        eventfd_t woken;
+        ::eventfd_read(m_wake, &woken);
+        if (m_stop) ::eventfd_write(m_wake, 1);
+        m_next_beat = clock::now();
     }
     retire();
 }
@@ -79,14 +86,11 @@ void pulse::beat() {
     PGconn* connection = m_ear ? m_ear->connection() : m_client->connection();
     std::vector<std::vector<uuid>> before;
     for (const auto& f : m_flows) before.push_back(f->in_hand());
-    const auto sent = clock::now();  // the server counts from later: we are on the safe side
+    const auto sent = clock::now();
+    const auto good_from = boot_clock::now();  // the server counts from later: we are on the safe side
     session(connection, m_patience).heartbeat(o.worker_id, m_tags, m_queues, o.heartbeat_timeout);
     m_next_beat = sent + m_interval * 9 / 10 + m_interval * (std::rand() % 11) / 100;
-    m_stop_handlers_at = sent + o.heartbeat_timeout * 2 / 3;
-    if (!m_alive) {
-        m_alive = true;
-        for (const auto& f : m_flows) f->set_alive(true);
-    }
+    m_expiry.renew(good_from + o.heartbeat_timeout * 2 / 3);
     drop_lost_jobs(connection, before);
 }
 
@@ -141,11 +145,11 @@ void pulse::hear(const event& e) {
     }
 }
 
-void pulse::check_expiry() {
-    if (!m_alive || clock::now() < m_stop_handlers_at) return;
-    m_alive = false;
+// On the thread of m_expiry.
+void pulse::expired() {
     m_shared->log(log_level::error, "the heartbeat could not be renewed: handlers are stopped before others run their jobs");
-    for (const auto& f : m_flows) f->set_alive(false);
+    m_beat_now = true;  // the machine may have slept, and the next beat be far away
+    ::eventfd_write(m_wake, 1);
 }
 
 void pulse::retire() {

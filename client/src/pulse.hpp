@@ -4,6 +4,7 @@
 
 #include <chancy/event.hpp>
 
+#include "expiry.hpp"
 #include "flow.hpp"
 
 #include <atomic>
@@ -29,7 +30,7 @@ private:
     void maintain();
     void wait(clock::time_point until);
     void hear(const event& e);
-    void check_expiry();
+    void expired();
     void retire();
 
     const std::shared_ptr<const shared> m_shared;
@@ -41,15 +42,14 @@ private:
 
     std::optional<listener> m_ear;
     std::optional<client> m_client;  // instead of the ear, when there is no listening
-    bool m_alive = false;
     clock::time_point m_next_beat{};
     clock::time_point m_next_maintenance{};
     std::string m_maintenance_trouble;  // logged already
-    clock::time_point m_stop_handlers_at{};
 
-    std::atomic<bool> m_stop{false};
+    std::atomic<bool> m_stop{false}, m_beat_now{false};
     int m_wake;  // an eventfd
     std::thread m_thread;
+    expiry m_expiry;
 };
 
 }  // namespace chancy::detail

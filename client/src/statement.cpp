@@ -30,6 +30,7 @@ std::string advice(const std::string& state, const std::string& message) {
         return "Is the extension installed in this database? CREATE EXTENSION chancy;";
     if (ours && state == "42501")
         return "An administrator can grant it: chancy.grant_producer, chancy.grant_worker, chancy.grant_admin.";
+    if (state == "25006") return "Is it a standby? Name all hosts in the connection string, with target_session_attrs=read-write.";
     return {};
 }
 

@@ -1,6 +1,9 @@
 #include "world.hpp"
 
+#include "fault_network.hpp"
 #include "fault_process.hpp"
+#include "fault_server.hpp"
+#include "fault_standby.hpp"
 
 namespace chaos {
 namespace {
@@ -11,9 +14,15 @@ std::unique_ptr<fault> make() {
 }
 
 const std::map<std::string, std::unique_ptr<fault> (*)()> faults{
+    {"cut", make<network_cut>},
+    {"disk_full", make<disk_full>},
+    {"exhaustion", make<exhaustion>},
+    {"failover", make<failover>},
+    {"half_open", make<half_open>},
     {"kill", make<kill_workers>},
     {"pause", make<pause_workers>},
     {"restart", make<restart_server>},
+    {"standby", make<standby_away>},
     {"terminate", make<terminate_backends>},
 };
 

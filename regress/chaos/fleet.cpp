@@ -20,7 +20,7 @@ void fleet::start(int slot) {
     m.id = "w" + std::to_string(m_all.size() + 1);
     m_all.push_back(m.id);
     open_board(m_settings.folder + "/board").running[slot] = 0;
-    std::vector<std::string> argv{m_settings.program, "worker", "--id", m.id, "--conninfo", m_settings.conninfo,
+    std::vector<std::string> argv{m_settings.program, "worker", "--id", m.id, "--conninfo", m_settings.conninfo[static_cast<std::size_t>(slot) % m_settings.conninfo.size()],
                                   "--diary", diary_of(m.id), "--board", m_settings.folder + "/board",
                                   "--slot", std::to_string(slot), "--concurrency", std::to_string(m_settings.concurrency),
                                   "--heartbeat-timeout", std::to_string(m_settings.heartbeat_timeout)};

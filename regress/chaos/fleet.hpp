@@ -13,7 +13,9 @@ namespace chaos {
 class fleet {
 public:
     struct settings {
-        std::string program, folder, conninfo, listen_conninfo;
+        std::string program, folder;
+        std::vector<std::string> conninfo;  // of each slot, in turns: they may take different roads
+        std::string listen_conninfo;
         int concurrency, heartbeat_timeout;
         bool listen;
     };

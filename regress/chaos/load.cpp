@@ -47,7 +47,7 @@ int load::dice(int sides) { return std::uniform_int_distribution<int>(0, sides -
 
 chancy::new_job load::make_job(bool keyed) {
     chancy::new_job job{.func = "chaos.work", .max_attempts = 4};
-    job.kwargs["ms"] = dice(20) == 0 ? 200 + dice(200) : dice(25);
+    job.kwargs["ms"] = dice(100) == 0 ? m_long_job : dice(20) == 0 ? 200 + dice(200) : dice(25);
     if (dice(10) == 0) job.kwargs["fails"] = 1 + dice(2);
     if (dice(20) == 0) job.kwargs["snooze"] = 50;
     job.meta["retry_settings"] = {{"backoff", 1}, {"backoff_limit", 1}, {"backoff_jitter", {0, 0}}};
@@ -101,7 +101,7 @@ void load::thread(unsigned number) {
     random_source.seed(m_seed + number);
     std::optional<chancy::client> db;
     while (!m_stop) {
-        if (static_cast<std::int64_t>(m_ledger.pushes()) - m_board.finished > most_waiting) {
+        if (static_cast<std::int64_t>(m_ledger.pushes()) - m_board.finished() > most_waiting) {
             std::this_thread::sleep_for(5ms);
             continue;
         }

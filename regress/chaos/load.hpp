@@ -21,8 +21,9 @@ extern const char* const load_schema;
 
 class load {
 public:
-    load(std::string conninfo, unsigned seed, const board& shared, ledger& book)
-        : m_conninfo(std::move(conninfo)), m_seed(seed), m_board(shared), m_ledger(book) {}
+    // long_job: milliseconds that a few jobs take
+    load(std::string conninfo, unsigned seed, int long_job, const board& shared, ledger& book)
+        : m_conninfo(std::move(conninfo)), m_seed(seed), m_long_job(long_job), m_board(shared), m_ledger(book) {}
     ~load() { stop(); }
 
     void start(int threads);
@@ -43,6 +44,7 @@ private:
 
     const std::string m_conninfo;
     const unsigned m_seed;
+    const int m_long_job;
     const board& m_board;
     ledger& m_ledger;
     std::atomic<bool> m_stop{false};

@@ -21,7 +21,7 @@ namespace {
 // The server and the workers that are there when the fault is over finish what is left.
 void drain(world& w) {
     const auto give_up = steady::now() + 120s;
-    while (!at_rest(w.current())) {
+    while (!at_rest(*w.serving)) {
         if (steady::now() > give_up) {
             w.violations.push_back("jobs are left when all faults have been over for two minutes");
             return;
@@ -61,11 +61,11 @@ int run(const options& o) {
     if (o.keep) std::fprintf(stderr, "everything is in %s\n", w.folder.c_str());
     const std::unique_ptr<fault> f = make_fault(o.fault);
     f->prepare(w);
-    w.workers.emplace(fleet::settings{.program = std::filesystem::read_symlink("/proc/self/exe"), .folder = w.folder, .conninfo = w.conninfo,
+    w.workers.emplace(fleet::settings{.program = std::filesystem::read_symlink("/proc/self/exe"), .folder = w.folder, .conninfo = w.roads.empty() ? std::vector{w.conninfo} : w.roads,
                                       .listen_conninfo = w.listen_conninfo, .concurrency = o.concurrency,
                                       .heartbeat_timeout = o.heartbeat_timeout, .listen = w.listen}, w.book);
     for (int slot = 0; slot < o.workers; ++slot) w.workers->start(slot);
-    w.load.emplace(w.conninfo, o.seed, w.shared, w.book);
+    w.load.emplace(w.conninfo, o.seed, o.heartbeat_timeout * 4 / 3, w.shared, w.book);
     w.load->start(o.pushers);
     w.await_recovery("the start");
     w.longest_recovery = {};
@@ -79,7 +79,7 @@ int run(const options& o) {
     for (const std::string& who : w.workers->deserters()) w.violations.push_back(who);
     for (const std::string& text : w.load->surprises()) w.violations.push_back("an error that the fault does not explain: " + text);
     check_injection(w, *f);
-    const findings found = check(w.current(), w.book, w.workers->read_diaries());
+    const findings found = check(*w.serving, w.book, w.workers->read_diaries());
     w.violations.insert(w.violations.end(), found.violations.begin(), found.violations.end());
     for (const auto* s : {&w.primary, &w.standby})
         if (*s)

@@ -5,6 +5,7 @@
 #include <libpq-fe.h>
 
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <thread>
@@ -83,6 +84,8 @@ void server::stop(stop_mode how) {
     wait_for(m_process);
     m_process = 0;
 }
+
+void server::remove_data() { std::filesystem::remove_all(m_data); }
 
 void server::promote() { sql("SELECT pg_promote()"); }
 

@@ -26,6 +26,7 @@ public:
     void start();                                     // returns when it answers
     void stop(stop_mode how);
     void promote();
+    void remove_data();                               // of one that was stopped for good
 
     [[nodiscard]] bool running() const noexcept { return m_process > 0; }
     [[nodiscard]] int port() const noexcept { return m_port; }

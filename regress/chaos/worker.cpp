@@ -25,7 +25,7 @@ public:
     ~entry() {
         m_diary.ends(m_run);
         --m_board.running[m_slot];
-        ++m_board.finished;
+        ++m_board.ended[m_slot];
     }
     entry(const entry&) = delete;
     entry& operator=(const entry&) = delete;

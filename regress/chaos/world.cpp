@@ -23,6 +23,7 @@ void world::create_primary(const std::string& settings) {
     primary.emplace(folder, "primary");
     primary->create("fsync = off\n" + settings);
     primary->start();
+    serving = &*primary;
     conninfo = primary->conninfo();
 }
 
@@ -54,13 +55,17 @@ void world::injected(const std::string& what, std::int64_t times) {
 void world::await_recovery(const char* after) {
     const auto from = steady::now();
     const auto bound = std::chrono::milliseconds(how.heartbeat_timeout) + 30s;  // generous: the machine may be busy with others
-    const std::int64_t before = shared.finished;
-    while (shared.finished < before + 2) {
-        if (steady::now() > from + bound) {
-            violations.push_back(std::string("no job ended within ") + std::to_string(bound / 1s) + " s after " + after);
+    std::vector<std::int64_t> before;
+    for (int slot = 0; slot < workers->size(); ++slot) before.push_back(shared.ended[slot]);
+    for (int slot = 0; slot < workers->size();) {
+        if (shared.ended[slot] > before[static_cast<std::size_t>(slot)]) {
+            ++slot;
+        } else if (steady::now() > from + bound) {
+            violations.push_back("no job ended in worker " + std::to_string(slot) + " within " + std::to_string(bound / 1s) + " s after " + after);
             return;
+        } else {
+            std::this_thread::sleep_for(2ms);
         }
-        std::this_thread::sleep_for(2ms);
     }
     longest_recovery = std::max(longest_recovery, std::chrono::ceil<std::chrono::milliseconds>(steady::now() - from));
 }

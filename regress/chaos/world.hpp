@@ -40,7 +40,10 @@ public:
     ledger book;
     std::minstd_rand random;
     std::optional<server> primary, standby;
-    std::string conninfo, listen_conninfo;  // of workers and load; a fault may lead them astray
+    server* serving = nullptr;                   // the one that is primary now
+    std::string conninfo;                        // of the load
+    std::vector<std::string> roads;              // conninfos of the workers, in turns; none: as the load
+    std::string listen_conninfo;
     bool listen = true;
     std::optional<fleet> workers;
     std::optional<chaos::load> load;
@@ -48,7 +51,6 @@ public:
 
     void create_primary(const std::string& settings = "");
     void prepare_database();                   // the extension, the load's tables, tasks in quick step
-    [[nodiscard]] const server& current() const { return standby && standby->running() && !primary->running() ? *standby : *primary; }
 
     // Time is not over, and all is well.
     [[nodiscard]] bool goes_on();
@@ -57,7 +59,7 @@ public:
 
     // To be told of each fault, as it is done.
     void injected(const std::string& what, std::int64_t times = 1);
-    // A fault is over: jobs must come to their ends again, by themselves, within the bound.
+    // A fault is over: jobs must come to their ends again, in every worker, without help, within the bound.
     void await_recovery(const char* after);
 
     std::map<std::string, std::int64_t> faults;
@@ -73,7 +75,7 @@ public:
     virtual ~fault() = default;
     virtual void prepare(world& w) { w.create_primary(), w.prepare_database(); }
     virtual void inject(world& w) = 0;
-    virtual void heal(world&) {}
+    virtual void heal(world&) {}  // so that all may end
     // Faults of each kind that a run must have seen for so many seconds, or it means nothing.
     [[nodiscard]] virtual std::map<std::string, int> least(double seconds) const = 0;
 };

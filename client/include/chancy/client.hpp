@@ -29,8 +29,8 @@ namespace chancy {
 
 struct client_options {
     retry_policy retry{};
-    std::chrono::milliseconds timeout{0};             // for each try of a call, 0 waits for ever
-    std::chrono::milliseconds connect_timeout{10'000};  // for each host; connect_timeout in the conninfo wins
+    std::chrono::milliseconds timeout{0};             // for each try of a call, 0 waits for ever (as TCP does: see docs/reliability.md)
+    std::chrono::milliseconds connect_timeout{10'000};  // for each address; connect_timeout in the conninfo wins
 };
 
 class client : public calls {
@@ -56,7 +56,7 @@ private:
 
 class transaction : public calls {
 public:
-    explicit transaction(client& on);  // BEGIN; leave the client itself alone until the end
+    explicit transaction(client& on);  // BEGIN; leave the client itself alone until the end. Its timeout holds here too
     ~transaction() override;           // rolls back what is not committed
     transaction(const transaction&) = delete;
     transaction& operator=(const transaction&) = delete;
@@ -71,8 +71,10 @@ protected:
     detail::result execute(const detail::statement& what) override;
 
 private:
+    client::state* m_state;
     PGconn* m_connection;
     bool m_open = true;
+    bool m_lost = false;  // the connection is of no use any more
 };
 
 }  // namespace chancy

@@ -36,11 +36,14 @@ public:
     [[nodiscard]] bool connection_lost() const noexcept { return m_properties.connection_lost; }
     // The call was sent and the connection was lost before the answer: it may have been committed.
     [[nodiscard]] bool in_doubt() const noexcept { return m_properties.in_doubt; }
-    // The same transaction may succeed when it is run again: deadlock (40P01), serialization
-    // failure (40001), or a lost connection that leaves nothing in doubt.
+    // The same transaction may succeed when it is run again: deadlock (40P01), serialization failure (40001), no room on
+    // the server's disk, memory or connections (class 53), a standby (25006), or a lost connection that leaves nothing in doubt.
     [[nodiscard]] bool retryable() const noexcept {
-        return sqlstate() == "40P01" || sqlstate() == "40001" || (connection_lost() && !in_doubt());
+        return sqlstate() == "40P01" || sqlstate() == "40001" || sqlstate().starts_with("53") || read_only() ||
+               (connection_lost() && !in_doubt());
     }
+    // This server is a standby; another one, or this one a little later, may not be.
+    [[nodiscard]] bool read_only() const noexcept { return sqlstate() == "25006"; }
 
     // The same error, seen as in doubt (or not).
     [[nodiscard]] error with_doubt(bool doubt) const {

@@ -1,0 +1,27 @@
+#pragma once
+
+#include "world.hpp"
+
+namespace chaos {
+
+// All connections that the server allows are taken by others, and those of the workers are ended.
+class exhaustion : public fault {
+public:
+    void prepare(world& w) override;
+    void inject(world& w) override;
+    std::map<std::string, int> least(double) const override { return {{"no connection left", 1}, {"backend terminated", 4}}; }
+};
+
+// The jobs lie on a file system that is full: no page can be added.
+class disk_full : public fault {
+public:
+    void prepare(world& w) override;
+    void inject(world& w) override;
+    void heal(world& w) override;
+    std::map<std::string, int> least(double) const override { return {{"disk full", 1}, {"error 53100 in the server", 3}}; }
+
+private:
+    std::string m_disk;
+};
+
+}  // namespace chaos
