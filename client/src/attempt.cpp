@@ -22,6 +22,11 @@ std::string names(const handlers& known) {
     return out.empty() ? "none" : out;
 }
 
+// The server's clock in so much time, whatever ours says: counted from the start, which the server told.
+timestamp server_time(const attempt& of, std::chrono::milliseconds in) {
+    return *of.job.started_at + std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - of.fetched_at) + in;
+}
+
 }  // namespace
 
 update release(const job& what) { return {.id = what.id, .started_at = *what.started_at, .how = outcome::released}; }
@@ -50,13 +55,13 @@ ended run_handler(const handlers& known, const attempt& of) {
         if (out.result) end.bytes = out.result->dump().size();  // throws here, rather than when the batch is written
     } catch (const snooze& s) {
         out.how = outcome::snoozed;
-        out.retry_at = s.when;
+        out.retry_at = s.in ? server_time(of, *s.in) : s.when;
     } catch (const discard& d) {
         out.how = outcome::discarded;
         out.error = storable(d.reason);
     } catch (const retry_at& r) {
         fail(outcome::failed, r.reason);
-        if (out.how == outcome::failed) out.retry_at = r.when;
+        if (out.how == outcome::failed) out.retry_at = r.in ? server_time(of, *r.in) : r.when;
     } catch (const cancelled&) {
         fail(outcome::failed, "cancelled");
     } catch (const std::exception& e) {

@@ -87,15 +87,15 @@ detail::result transaction::execute(const detail::statement& what) {
 
 void transaction::commit() {
     m_open = false;
-    detail::result answer(nullptr);
+    detail::result told(nullptr);
     try {
-        answer = detail::run(m_connection, {"commit", "COMMIT"}, m_state->options.timeout);
+        told = detail::run(m_connection, {"commit", "COMMIT"}, m_state->options.timeout);
     } catch (const error& e) {
         if (e.connection_lost()) m_state->connection.reset();
         throw;
     }
     // After an error in the transaction the server answers COMMIT with ROLLBACK, and calls it a success.
-    if (answer.command() != "COMMIT")
+    if (told.command() != "COMMIT")
         throw error("the transaction was rolled back, since a statement in it had failed", {.sqlstate = "25P02", .function = "commit"});
 }
 

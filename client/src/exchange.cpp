@@ -127,7 +127,7 @@ void flow::take(exchanged&& answer, batch& b) {
                                               : m_poll * 9 / 10 + m_poll * (std::rand() % 21) / 100);
         }
         for (const result& r : b.results)  // jobs that we have sent away for a while ourselves
-            if (r.what.retry_at) m_next_look = std::min(m_next_look, now + std::max(0us, *r.what.retry_at - chancy::now()) + 1ms);
+            if (r.what.retry_at) m_next_look = std::min(m_next_look, now + std::clamp<std::chrono::microseconds>(*r.what.retry_at - chancy::now(), 0us, 1h) + 1ms);
         for (job& j : answer.jobs) {
             if (!j.started_at) continue;
             auto a = std::make_shared<attempt>();

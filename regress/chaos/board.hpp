@@ -12,7 +12,7 @@ constexpr int most_workers = 64;
 struct board {
     std::atomic<std::int64_t> running[most_workers];  // handlers in each worker
     std::atomic<std::int64_t> ended[most_workers];    // handlers that came to their end
-    std::atomic<std::int64_t> clock_shift;            // nanoseconds by which the workers' wall clock is wrong
+    std::atomic<std::int64_t> clock_shift;            // seconds by which the workers' wall clock is wrong
     std::atomic<std::int64_t> clock_looks;            // how often it was asked, wrong as it is
 
     [[nodiscard]] std::int64_t finished() const {

@@ -1,6 +1,7 @@
 #include "world.hpp"
 
 #include "fault_network.hpp"
+#include "fault_pooler.hpp"
 #include "fault_process.hpp"
 #include "fault_server.hpp"
 #include "fault_standby.hpp"
@@ -14,6 +15,8 @@ std::unique_ptr<fault> make() {
 }
 
 const std::map<std::string, std::unique_ptr<fault> (*)()> faults{
+    {"clock", make<clock_jumps>},
+    {"crash", make<crash>},
     {"cut", make<network_cut>},
     {"disk_full", make<disk_full>},
     {"exhaustion", make<exhaustion>},
@@ -21,6 +24,7 @@ const std::map<std::string, std::unique_ptr<fault> (*)()> faults{
     {"half_open", make<half_open>},
     {"kill", make<kill_workers>},
     {"pause", make<pause_workers>},
+    {"pooler", make<pooler>},
     {"restart", make<restart_server>},
     {"standby", make<standby_away>},
     {"terminate", make<terminate_backends>},

@@ -9,7 +9,7 @@ void half_open::prepare(world& w) {
     fault::prepare(w);
     m_proxy.emplace(w.primary->port());
     w.conninfo = "host=127.0.0.1 port=" + std::to_string(m_proxy->port()) + " user=postgres dbname=postgres";
-    w.roads = {w.conninfo, w.primary->conninfo(), w.conninfo};
+    w.roads = {{.conninfo = w.conninfo}, {.conninfo = w.primary->conninfo()}, {.conninfo = w.conninfo}};
 }
 
 void half_open::inject(world& w) {

@@ -61,4 +61,14 @@ void restart_server::inject(world& w) {
     }
 }
 
+void clock_jumps::inject(world& w) {
+    static constexpr int hour = 3600;
+    while (w.goes_on()) {
+        w.shared.clock_shift = (w.dice(2) == 0 ? 1 : -1) * (w.dice(2) == 0 ? 1 + w.dice(60) : hour * (1 + w.dice(1000)));
+        w.injected("clock set");
+        w.sleep(std::chrono::milliseconds(100 + w.dice(400)));
+    }
+    w.seen["look at a wrong clock"] = w.shared.clock_looks;
+}
+
 }  // namespace chaos

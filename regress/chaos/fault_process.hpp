@@ -28,4 +28,12 @@ public:
     std::map<std::string, int> least(double) const override { return {{"fast restart", 1}, {"immediate restart", 1}}; }
 };
 
+// The clock of the workers' host is set, forth and back.
+class clock_jumps : public fault {
+public:
+    void inject(world& w) override;
+    void heal(world& w) override { w.shared.clock_shift = 0; }
+    std::map<std::string, int> least(double seconds) const override { return {{"clock set", static_cast<int>(seconds)}, {"look at a wrong clock", 1}}; }
+};
+
 }  // namespace chaos

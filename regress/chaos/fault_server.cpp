@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include <csignal>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -68,6 +69,25 @@ void disk_full::prepare(world& w) {
         w.primary->sql(std::string("ALTER ") + what + " SET TABLESPACE small");
 }
 
+namespace {
+
+// Calls that cannot have the room they need: refused, with nothing done, in a session that goes on.
+void check_calls(world& w) {
+    const std::string many = "(SELECT jsonb_agg(jsonb_build_object('func', 'no.room', 'queue', 'other', 'kwargs', jsonb_build_object('x', repeat('x', 500)))) "
+                             "FROM generate_series(1, 20000))";
+    for (const auto& [what, state] : {std::pair<std::string, std::string>("SELECT count(*) FROM chancy.push_many(" + many + ")", "53100"),
+                                      {"BEGIN; SELECT count(*) FROM chancy.push_at_commit(" + many + "); COMMIT", "53100"},
+                                      {"BEGIN; SELECT count(*) FROM chancy.push_many(" + many + "); COMMIT", "53100"}}) {
+        const std::string told = w.primary->state_of(what);
+        if (told == state) ++w.seen["call without room"];
+        else if (w.goes_on()) w.violations.push_back("with a full disk: " + told + ", not " + state + ", from " + what.substr(0, 60));
+    }
+    if (w.primary->sql("SELECT count(*) FROM chancy.jobs WHERE func = 'no.room'").at(0) != "0")
+        w.violations.push_back("a call without room has left jobs");
+}
+
+}  // namespace
+
 void disk_full::inject(world& w) {
     while (w.goes_on()) {
         w.injected("disk full");
@@ -76,14 +96,58 @@ void disk_full::inject(world& w) {
         const std::string block(65536, 'x');
         while (::write(file, block.data(), block.size()) > 0) {}
         ::close(file);
+        check_calls(w);
         w.sleep(std::chrono::milliseconds(w.how.heartbeat_timeout / 2));
         std::filesystem::remove(m_disk + "/ballast");
         w.await_recovery("a full disk");
         w.sleep(1s);
     }
-    w.faults["error 53100 in the server"] = count_in(w.primary->log(), " 53100 ");
+    w.seen["error 53100 in the server"] = count_in(w.primary->log(), " 53100 ");
 }
 
 void disk_full::heal(world&) { std::filesystem::remove(m_disk + "/ballast"); }
+
+void crash::prepare(world& w) {
+    w.create_primary("fsync = on\n");
+    w.prepare_database();
+}
+
+namespace {
+
+// A backend that is in a call, or in the commit of one.
+int find_victim(world& w) {
+    for (int tries = 0; tries < 500; ++tries) {
+        const auto busy = w.primary->sql("SELECT pid FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() "
+                                         "AND query ~ 'push|exchange|COMMIT' AND application_name = 'chancy' ORDER BY random() LIMIT 1");
+        if (!busy.empty()) return std::stoi(busy[0]);
+    }
+    return 0;
+}
+
+}  // namespace
+
+void crash::inject(world& w) {
+    for (int i = 0; w.goes_on(); ++i) {
+        // A prepared transaction stands over the crash; nobody has to wait for it who does not push its key.
+        const std::string name = "left_over_" + std::to_string(i);
+        w.primary->sql("BEGIN; SELECT chancy.push('chaos.work', unique_key => '" + name + "'); PREPARE TRANSACTION '" + name + "'");
+        w.injected("prepared transaction left over");
+        if (const int victim = find_victim(w); victim > 0) {
+            w.injected("backend killed in mid-call");
+            ::kill(victim, SIGKILL);
+        }
+        const int slot = w.dice(w.workers->size());
+        w.injected("worker killed");
+        w.workers->kill(slot);
+        w.workers->start(slot);
+        w.await_recovery("a crash");
+        const std::string late = w.primary->state_of("SET statement_timeout = '300ms'; SELECT chancy.push('chaos.work', unique_key => '" + name + "')");
+        if (late != "57014") w.violations.push_back("a push that meets a prepared one's key got " + late + ", and did not wait");
+        w.primary->sql((i % 2 == 0 ? "COMMIT PREPARED '" : "ROLLBACK PREPARED '") + name + "'");
+        const bool there = w.primary->sql("SELECT count(*) FROM chancy.jobs WHERE unique_key = '" + name + "'").at(0) == "1";
+        if (there != (i % 2 == 0)) w.violations.push_back("a prepared push came out wrong");
+        w.sleep(300ms);
+    }
+}
 
 }  // namespace chaos

@@ -18,10 +18,19 @@ public:
     void prepare(world& w) override;
     void inject(world& w) override;
     void heal(world& w) override;
-    std::map<std::string, int> least(double) const override { return {{"disk full", 1}, {"error 53100 in the server", 3}}; }
+    std::map<std::string, int> least(double) const override { return {{"disk full", 1}, {"error 53100 in the server", 3}, {"call without room", 3}}; }
 
 private:
     std::string m_disk;
+};
+
+// A backend is killed in the middle of a call, and a worker with it: the server ends all others, recovers, and has forgotten
+// its workers. fsync is on.
+class crash : public fault {
+public:
+    void prepare(world& w) override;
+    void inject(world& w) override;
+    std::map<std::string, int> least(double) const override { return {{"backend killed in mid-call", 1}, {"prepared transaction left over", 1}}; }
 };
 
 }  // namespace chaos

@@ -20,12 +20,13 @@ void fleet::start(int slot) {
     m.id = "w" + std::to_string(m_all.size() + 1);
     m_all.push_back(m.id);
     open_board(m_settings.folder + "/board").running[slot] = 0;
-    std::vector<std::string> argv{m_settings.program, "worker", "--id", m.id, "--conninfo", m_settings.conninfo[static_cast<std::size_t>(slot) % m_settings.conninfo.size()],
+    const road& way = m_settings.roads[static_cast<std::size_t>(slot) % m_settings.roads.size()];
+    std::vector<std::string> argv{m_settings.program, "worker", "--id", m.id, "--conninfo", way.conninfo,
                                   "--diary", diary_of(m.id), "--board", m_settings.folder + "/board",
                                   "--slot", std::to_string(slot), "--concurrency", std::to_string(m_settings.concurrency),
                                   "--heartbeat-timeout", std::to_string(m_settings.heartbeat_timeout)};
-    if (!m_settings.listen) argv.push_back("--no-listen");
-    if (!m_settings.listen_conninfo.empty()) argv.insert(argv.end(), {"--listen-conninfo", m_settings.listen_conninfo});
+    if (!way.listen) argv.push_back("--no-listen");
+    if (!way.listen_conninfo.empty()) argv.insert(argv.end(), {"--listen-conninfo", way.listen_conninfo});
     m.process = spawn(argv, {.output = m_settings.folder + "/workers.log"});
 }
 

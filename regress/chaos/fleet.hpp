@@ -12,12 +12,14 @@ namespace chaos {
 
 class fleet {
 public:
+    struct road {
+        std::string conninfo, listen_conninfo{};
+        bool listen = true;
+    };
     struct settings {
         std::string program, folder;
-        std::vector<std::string> conninfo;  // of each slot, in turns: they may take different roads
-        std::string listen_conninfo;
+        std::vector<road> roads;  // to the server: of each slot, in turns
         int concurrency, heartbeat_timeout;
-        bool listen;
     };
 
     explicit fleet(settings how, ledger& book) : m_settings(std::move(how)), m_ledger(book) {}

@@ -35,6 +35,17 @@ std::vector<std::string> sql(const std::string& conninfo, const std::string& sta
     return out;
 }
 
+std::string server::state_of(const std::string& statements) const {
+    PGconn* c = PQconnectdb(conninfo("application_name=driver").c_str());
+    PGresult* r = PQexec(c, statements.c_str());
+    const char* state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+    const ExecStatusType status = PQresultStatus(r);
+    const std::string out = state ? state : status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK ? "ok" : "no answer";
+    PQclear(r);
+    PQfinish(c);
+    return out;
+}
+
 server::server(std::string folder, std::string name, std::string data)
     : m_folder(std::move(folder)), m_name(std::move(name)), m_data(data.empty() ? m_folder + '/' + m_name : std::move(data)),
       m_log(m_folder + '/' + m_name + ".log"), m_port(free_port()) {}

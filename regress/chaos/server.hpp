@@ -32,6 +32,8 @@ public:
     [[nodiscard]] int port() const noexcept { return m_port; }
     [[nodiscard]] const std::string& log() const noexcept { return m_log; }
     [[nodiscard]] std::string conninfo(const std::string& more = "") const;
+    // The SQLSTATE of the error that it raises, or "ok".
+    [[nodiscard]] std::string state_of(const std::string& statements) const;
     std::vector<std::string> sql(const std::string& statement) const { return chaos::sql(conninfo("application_name=driver"), statement); }
 
 private:

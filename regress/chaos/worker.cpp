@@ -1,6 +1,7 @@
 #include "worker.hpp"
 
 #include "board.hpp"
+#include "clock.hpp"
 #include "history.hpp"
 
 #include <chancy/worker.hpp>
@@ -43,6 +44,7 @@ private:
 
 int run_worker(const worker_settings& s) {
     board& shared = open_board(s.board);
+    set_clock_by(shared);
     const diary book(s.diary);
     std::atomic<int> runs = 0;
     chancy::worker w({.conninfo = s.conninfo,

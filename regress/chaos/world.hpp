@@ -42,9 +42,7 @@ public:
     std::optional<server> primary, standby;
     server* serving = nullptr;                   // the one that is primary now
     std::string conninfo;                        // of the load
-    std::vector<std::string> roads;              // conninfos of the workers, in turns; none: as the load
-    std::string listen_conninfo;
-    bool listen = true;
+    std::vector<fleet::road> roads;              // of the workers, in turns; none: as the load
     std::optional<fleet> workers;
     std::optional<chaos::load> load;
     steady::time_point ends;
@@ -63,6 +61,7 @@ public:
     void await_recovery(const char* after);
 
     std::map<std::string, std::int64_t> faults;
+    std::map<std::string, std::int64_t> seen;  // that they have hit: errors, waits
     std::int64_t with_jobs_in_flight = 0;      // faults that hit running handlers
     std::chrono::milliseconds longest_recovery{0};
     std::vector<std::string> violations;
@@ -76,7 +75,7 @@ public:
     virtual void prepare(world& w) { w.create_primary(), w.prepare_database(); }
     virtual void inject(world& w) = 0;
     virtual void heal(world&) {}  // so that all may end
-    // Faults of each kind that a run must have seen for so many seconds, or it means nothing.
+    // What a run of so many seconds must have done, or seen, at least, or it means nothing.
     [[nodiscard]] virtual std::map<std::string, int> least(double seconds) const = 0;
 };
 

@@ -21,11 +21,12 @@
 
 namespace chancy {
 
-// Run the job again at this time; no attempt is used.
+// Run the job again at this time; no attempt is used. A span is counted by the server's clock, here and in retry_at.
 struct snooze {
     explicit snooze(timestamp at) : when(at) {}
-    explicit snooze(std::chrono::milliseconds in) : when(now() + in) {}
+    explicit snooze(std::chrono::milliseconds span) : when(now() + span), in(span) {}
     timestamp when;
+    std::optional<std::chrono::milliseconds> in{};
 };
 
 // The job has failed for good, whatever attempts remain.
@@ -37,8 +38,9 @@ struct discard {
 // The attempt has failed; if attempts remain, the next one is at this time.
 struct retry_at {
     retry_at(timestamp at, std::string text) : when(at), reason(std::move(text)) {}
-    retry_at(std::chrono::milliseconds in, std::string text) : when(now() + in), reason(std::move(text)) {}
+    retry_at(std::chrono::milliseconds span, std::string text) : when(now() + span), in(span), reason(std::move(text)) {}
     timestamp when;
+    std::optional<std::chrono::milliseconds> in{};
     std::string reason;
 };
 

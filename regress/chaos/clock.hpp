@@ -1,0 +1,9 @@
+#pragma once
+
+#include "board.hpp"
+
+namespace chaos {
+
+void set_clock_by(board& shared);
+
+}  // namespace chaos
