@@ -141,8 +141,8 @@ void crash::inject(world& w) {
         w.workers->kill(slot);
         w.workers->start(slot);
         w.await_recovery("a crash");
-        const std::string late = w.primary->state_of("SET statement_timeout = '300ms'; SELECT chancy.push('chaos.work', unique_key => '" + name + "')");
-        if (late != "57014") w.violations.push_back("a push that meets a prepared one's key got " + late + ", and did not wait");
+        const std::string late = w.primary->state_of("SET chancy.flush_timeout = '300ms'; SELECT chancy.push('chaos.work', unique_key => '" + name + "')");
+        if (late != "55P03") w.violations.push_back("a push that meets a prepared one's key got " + late + ", and did not wait");
         w.primary->sql((i % 2 == 0 ? "COMMIT PREPARED '" : "ROLLBACK PREPARED '") + name + "'");
         const bool there = w.primary->sql("SELECT count(*) FROM chancy.jobs WHERE unique_key = '" + name + "'").at(0) == "1";
         if (there != (i % 2 == 0)) w.violations.push_back("a prepared push came out wrong");

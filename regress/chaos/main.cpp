@@ -1,4 +1,4 @@
-// chancy-chaos: workers and applications at work on a server of their own, while a fault is done to them again and again.
+// chancy-chaos: workers and applications at work on a server of their own, while faults are done to them again and again.
 // Afterwards the laws are checked against the history: no acknowledged push lost, every job ends, no fenced result
 // applied, no key run twice at the same time, no worker ended by itself, recovery without help. It fails too when the
 // fault was not done often enough, or hit nobody at work.
@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <system_error>
 #include <thread>
 
 using namespace chaos;
@@ -34,6 +35,9 @@ void check_injection(world& w, const fault& f) {
     for (const auto& [what, times] : f.least(w.how.seconds))
         if (const std::int64_t done = w.faults.contains(what) ? w.faults.at(what) : w.seen[what]; done < times)
             w.violations.push_back("only " + std::to_string(done) + " times \"" + what + "\", not " + std::to_string(times));
+}
+
+void check_jobs_in_flight(world& w) {
     std::int64_t all = 0;
     for (const auto& [what, times] : w.faults) all += times;
     if (2 * w.with_jobs_in_flight < all)
@@ -41,7 +45,7 @@ void check_injection(world& w, const fault& f) {
 }
 
 nlohmann::ordered_json summary(const world& w, const findings& found, double seconds) {
-    return {{"fault", w.how.fault}, {"seed", w.how.seed}, {"seconds", seconds}, {"faults", w.faults}, {"seen", w.seen},
+    return {{"fault", w.how.faults}, {"seed", w.how.seed}, {"seconds", seconds}, {"faults", w.faults}, {"seen", w.seen},
             {"with_jobs_in_flight", w.with_jobs_in_flight}, {"calls", w.load->calls.load()}, {"calls_failed", w.load->failed.load()},
             {"calls_in_doubt", w.load->in_doubt.load()}, {"pushes_acknowledged", w.book.acknowledged().size()},
             {"jobs", found.jobs}, {"succeeded", found.succeeded}, {"failed", found.failed}, {"cancelled", w.load->cancels.load()},
@@ -59,8 +63,9 @@ int run(const options& o) {
     const auto begin = steady::now();
     world w(o);
     if (o.keep) std::fprintf(stderr, "everything is in %s\n", w.folder.c_str());
-    const std::unique_ptr<fault> f = make_fault(o.fault);
-    f->prepare(w);
+    std::vector<std::unique_ptr<fault>> all;
+    for (const std::string& name : o.faults) all.push_back(make_fault(name));
+    all.front()->prepare(w);
     w.workers.emplace(fleet::settings{.program = std::filesystem::read_symlink("/proc/self/exe"), .folder = w.folder, 
                                       .roads = w.roads.empty() ? std::vector<fleet::road>{{.conninfo = w.conninfo}} : w.roads, .concurrency = o.concurrency,
                                       .heartbeat_timeout = o.heartbeat_timeout}, w.book);
@@ -69,16 +74,19 @@ int run(const options& o) {
     w.load->start(o.pushers);
     w.await_recovery("the start");
     w.longest_recovery = {};
-    w.ends = steady::now() + std::chrono::duration_cast<steady::duration>(std::chrono::duration<double>(o.seconds));
-    f->inject(w);
-    f->heal(w);
-    w.await_recovery("the last fault");
+    for (const auto& f : all) {
+        w.ends = steady::now() + std::chrono::duration_cast<steady::duration>(std::chrono::duration<double>(o.seconds));
+        f->inject(w);
+        f->heal(w);
+        w.await_recovery("the last fault");
+    }
     w.load->stop();
     drain(w);
     w.workers->stop_all();
     for (const std::string& who : w.workers->deserters()) w.violations.push_back(who);
     for (const std::string& text : w.load->surprises()) w.violations.push_back("an error that the fault does not explain: " + text);
-    check_injection(w, *f);
+    for (const auto& f : all) check_injection(w, *f);
+    check_jobs_in_flight(w);
     const findings found = check(*w.serving, w.book, w.workers->read_diaries());
     w.violations.insert(w.violations.end(), found.violations.begin(), found.violations.end());
     for (const auto* s : {&w.primary, &w.standby})
@@ -96,8 +104,8 @@ int main(int argc, char** argv) {
     o.seed = std::random_device{}() % 1'000'000;
     double minutes = 0;
     CLI::App app{"Faults, done to workers and applications on a server of their own."};
-    app.add_option("--fault", o.fault, "which")->check(CLI::IsMember(fault_names()));
-    app.add_option("--seconds", o.seconds, "for how long faults are done")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("--fault", o.faults, "which; several: one after the other, the first says on what kind of server")->check(CLI::IsMember(fault_names()));
+    app.add_option("--seconds", o.seconds, "for how long each fault is done")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--minutes", minutes, "the same, in minutes")->check(CLI::PositiveNumber);
     app.add_option("--seed", o.seed, "of random choices");
     app.add_option("--workers", o.workers)->capture_default_str()->check(CLI::Range(1, most_workers));
@@ -125,10 +133,13 @@ int main(int argc, char** argv) {
     ::signal(SIGPIPE, SIG_IGN);
     try {
         if (*work) return run_worker(s);
-        if (o.fault.empty()) throw CLI::ValidationError("--fault is missing");
+        if (o.faults.empty()) throw CLI::ValidationError("--fault is missing");
         return run(o);
     } catch (const CLI::Error& e) {
         return app.exit(e);
+    } catch (const std::system_error& e) {
+        std::fprintf(stderr, "chancy-chaos: %s\n", e.what());
+        return e.code() == std::errc::operation_not_permitted ? 77 : 2;  // no namespaces here: not run
     } catch (const std::exception& e) {
         std::fprintf(stderr, "chancy-chaos: %s\n", e.what());
         return 2;

@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 using steady = std::chrono::steady_clock;
 
 struct options {
-    std::string fault;
+    std::vector<std::string> faults;  // one after the other; the first one prepares the world
     double seconds = 6;
     unsigned seed = 0;
     int workers = 3, concurrency = 4, pushers = 2;
