@@ -31,7 +31,7 @@ void network_cut::prepare(world& w) {
 }
 
 void network_cut::inject(world& w) {
-    for (bool longer = true; w.goes_on(); longer = !longer) {
+    for (bool longer = true; w.goes_on() || !longer; longer = !longer) {
         w.injected(longer ? "network cut beyond the heartbeat" : "network cut");
         set_loopback(false);
         w.sleep(std::chrono::milliseconds(longer ? w.how.heartbeat_timeout * 3 / 2 : w.how.heartbeat_timeout / 4));

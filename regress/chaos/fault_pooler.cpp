@@ -41,7 +41,7 @@ void pooler::prepare(world& w) {
 }
 
 void pooler::inject(world& w) {
-    for (int i = 0; w.goes_on(); ++i) {
+    for (int i = 0; w.goes_on() || i < 3; ++i) {
         w.sleep(300ms);
         if (i % 3 == 0) {
             w.injected("pooler killed");

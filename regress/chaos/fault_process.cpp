@@ -49,7 +49,7 @@ void terminate_backends::inject(world& w) {
 }
 
 void restart_server::inject(world& w) {
-    for (int i = w.dice(3); w.goes_on(); ++i) {
+    for (int i = 0; w.goes_on() || i < 3; ++i) {
         w.sleep(800ms);
         static const std::pair<server::stop_mode, const char*> modes[] = {
             {server::stop_mode::fast, "fast restart"}, {server::stop_mode::immediate, "immediate restart"}, {server::stop_mode::kill, "postmaster killed"}};

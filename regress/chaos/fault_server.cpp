@@ -37,18 +37,21 @@ void exhaustion::inject(world& w) {
     while (w.goes_on()) {
         const auto ended = w.primary->sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'");
         w.injected("backend terminated", static_cast<std::int64_t>(ended.size()));
+        // Everything that is free or becomes free, until there is nothing, and for a while longer.
         std::vector<PGconn*> taken;
-        bool full = false;
-        const auto until = steady::now() + std::chrono::milliseconds(w.how.heartbeat_timeout / 2);
-        while (steady::now() < until && w.goes_on()) {
+        auto until = steady::now() + 30s;
+        for (bool full = false; steady::now() < until;) {
             PGconn* c = PQconnectdb((w.conninfo + " application_name=greedy").c_str());
             if (PQstatus(c) == CONNECTION_OK) {
                 taken.push_back(c);
                 continue;
             }
-            if (!full) w.injected("no connection left");
-            full = true;
             PQfinish(c);
+            if (!full) {
+                w.injected("no connection left");
+                until = steady::now() + std::chrono::milliseconds(w.how.heartbeat_timeout / 2);
+            }
+            full = true;
             w.sleep(20ms);
         }
         for (PGconn* c : taken) PQfinish(c);

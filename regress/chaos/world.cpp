@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <thread>
 
+#include <sys/mount.h>
+
 namespace chaos {
 
 world::world(options o)
@@ -16,6 +18,7 @@ world::~world() {
     workers.reset();
     standby.reset();
     primary.reset();
+    ::umount2((folder + "/disk").c_str(), MNT_DETACH);  // where there is one
     if (!how.keep) std::filesystem::remove_all(folder);
 }
 
@@ -43,8 +46,11 @@ bool world::goes_on() {
 }
 
 void world::sleep(std::chrono::milliseconds span) {
-    const auto until = std::min(steady::now() + span, ends);
-    while (steady::now() < until && goes_on()) std::this_thread::sleep_for(std::min<steady::duration>(20ms, until - steady::now()));
+    const auto until = steady::now() + span;
+    while (steady::now() < until && violations.empty()) {
+        (void)goes_on();
+        std::this_thread::sleep_for(std::min<steady::duration>(20ms, until - steady::now()));
+    }
 }
 
 void world::injected(const std::string& what, std::int64_t times) {

@@ -52,7 +52,7 @@ public:
 
     // Time is not over, and all is well.
     [[nodiscard]] bool goes_on();
-    void sleep(std::chrono::milliseconds span);  // looks after the workers meanwhile
+    void sleep(std::chrono::milliseconds span);  // looks after the workers meanwhile; short when all is lost
     [[nodiscard]] int dice(int sides) { return std::uniform_int_distribution<int>(0, sides - 1)(random); }
 
     // To be told of each fault, as it is done.
