@@ -4,6 +4,7 @@
 #include "queue.hpp"
 #include "rows.hpp"
 #include "setting.hpp"
+#include "tally.hpp"
 #include "wakeup.hpp"
 #include "workflow.hpp"
 
@@ -56,6 +57,11 @@ struct push_outcome {
     bool created, withdrawn;
 };
 
+struct counted {
+    SubTransactionId made_in;
+    tally what;
+};
+
 // Lives in TopTransactionContext, and is forgotten at the end of the transaction.
 struct transaction {
     MemoryContext memory;
@@ -63,6 +69,7 @@ struct transaction {
     list<event> events;
     list<push_outcome> pushes;
     list<flushed> flushes;
+    list<counted> tallies;
     int changes;                   // in calls, for the order
     SubTransactionId locks_since;  // the subtransaction that took our first lock; 0: none
 
@@ -163,6 +170,22 @@ void take_back_event(const char *payload) {
 
 void note_locks() {
     if (current.locks_since == InvalidSubTransactionId) current.locks_since = GetCurrentSubTransactionId();
+}
+
+void keep_tallies(const tallies &t) {
+    if (setting.metrics_interval < 0) return;
+    for (int i = 0; i < t.count; i++) {
+        counted &c = current.tallies.add();
+        c.made_in = GetCurrentSubTransactionId();
+        c.what = t.items[i];
+        auto keep = [](bytes &b) {
+            char *data = static_cast<char *>(MemoryContextAlloc(buffer_memory(), std::max(b.size, 1)));
+            memcpy(data, b.data, b.size);
+            b.data = data;
+        };
+        keep(c.what.queue);
+        keep(c.what.func);
+    }
 }
 
 namespace {
@@ -288,6 +311,13 @@ void send_events() {
     current.events.count = 0;
 }
 
+void settle(bool prepare) {
+    if (current.tallies.count == 0) return;
+    auto *made = static_cast<tally *>(palloc(sizeof(tally) * current.tallies.count));
+    for (int i = 0; i < current.tallies.count; i++) made[i] = current.tallies.items[i].what;
+    settle_tallies({made, static_cast<size_t>(current.tallies.count)}, prepare);
+}
+
 void end_transaction(bool committed) {
     if (committed && this_commit.items != nullptr) {
         if (last_commit.items != nullptr) pfree(last_commit.items);
@@ -304,13 +334,16 @@ void at_transaction(XactEvent event, void *) {
         case XACT_EVENT_PRE_COMMIT:
             if (current.calls.count > 0) flush(true);
             keep_pushes();
+            settle(false);
             send_events();
             break;
         case XACT_EVENT_PRE_PREPARE:
             // NOTIFY cannot be prepared: polling finds the jobs of a prepared transaction.
             if (current.calls.count > 0) flush(true);
+            settle(true);
             break;
         case XACT_EVENT_COMMIT:
+            tallies_committed();
             end_transaction(true);
             break;
         case XACT_EVENT_PREPARE:
@@ -319,6 +352,7 @@ void at_transaction(XactEvent event, void *) {
             end_transaction(false);
             break;
         case XACT_EVENT_ABORT:
+            tallies_aborted();
             end_transaction(false);
             break;
         default:
@@ -344,12 +378,14 @@ void at_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransaction
         drop(current.events, mine);
         drop(current.pushes, mine);
         drop(current.flushes, mine);
+        drop(current.tallies, mine);
         if (current.locks_since == mine) current.locks_since = InvalidSubTransactionId;
     } else if (event == SUBXACT_EVENT_COMMIT_SUB) {
         hand_up(current.calls, mine, parent);
         hand_up(current.events, mine, parent);
         hand_up(current.pushes, mine, parent);
         hand_up(current.flushes, mine, parent);
+        hand_up(current.tallies, mine, parent);
         if (current.locks_since == mine) current.locks_since = parent;
     }
 }

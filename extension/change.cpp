@@ -3,6 +3,7 @@
 #include "buffer.hpp"
 #include "event.hpp"
 #include "role.hpp"
+#include "tally.hpp"
 #include "unique.hpp"
 #include "workflow.hpp"
 
@@ -28,6 +29,7 @@ struct writer {
     const policy &how;
     lookup by_id, by_key;
     TimestampTz now;
+    tallies counts;
 };
 
 // A result names an attempt (rule 8): what another attempt left behind is not touched.
@@ -135,9 +137,16 @@ TM_Result lock(writer &w, ItemPointer tid, bool skip) {
     return locked;
 }
 
-void applied(change &c, state after) {
+// before: the row as it was.
+void applied(writer &w, change &c, state after, TupleTableSlot *before) {
     c.is = verdict::applied;
     tell_state(c, after);
+    if (c.kind == change_kind::cancel) {
+        w.counts.of(c.queue, view(before->tts_values[jobs_func - 1]), happened::cancelled).count++;
+    } else if (c.kind == change_kind::result) {
+        constexpr happened what[] = {happened::succeeded, happened::failed, happened::failed, happened::snoozed, happened::released};
+        w.counts.add_run(before, after == state::retrying ? happened::retrying : what[static_cast<int>(c.result->is)]);
+    }
 }
 
 // A finished job becomes pending: after its row, which is in jobs.held, the slot of its key.
@@ -156,7 +165,7 @@ void enter_slot(writer &w, change &c) {
         }
         state after = fill(w, c, w.jobs.held);
         end_attempt(w.jobs, w.jobs.held, &after);
-        if (update_speculatively(w.jobs, &w.jobs.held->tts_tid)) return applied(c, after);
+        if (update_speculatively(w.jobs, &w.jobs.held->tts_tid)) return applied(w, c, after, w.jobs.held);
     }
 }
 
@@ -167,8 +176,8 @@ void write_held(writer &w, change &c) {
     HeapTuple ended = next ? ExecCopySlotHeapTuple(w.jobs.held) : nullptr;
     TM_Result done = update(w.jobs, &w.jobs.held->tts_tid, true);
     if (done != TM_Ok) elog(ERROR, "a locked job changed (%d)", done);
+    applied(w, c, after, w.jobs.held);
     if (next) push_next_run(w.jobs, ended);
-    applied(c, after);
 }
 
 // Locks the row of a change and makes it.
@@ -179,7 +188,7 @@ void change_row(writer &w, change &c) {
         // version exactly if the call says TM_Ok.
         ExecStoreHeapTuple(c.row, w.jobs.copy, false);
         state after = fill(w, c, w.jobs.copy);
-        if (update(w.jobs, &c.row->t_self, false) == TM_Ok) return applied(c, after);
+        if (update(w.jobs, &c.row->t_self, false) == TM_Ok) return applied(w, c, after, w.jobs.copy);
     }
     TM_Result locked = lock(w, &c.row->t_self, c.skip);
     if (locked != TM_Ok) {
@@ -191,10 +200,15 @@ void change_row(writer &w, change &c) {
     write_held(w, c);
 }
 
+void make_push(writer &w, change &c, bool late) {
+    insert_job(w.jobs, w.by_key, c, w.how, late);
+    if (c.is == verdict::created) w.counts.of(c.job->queue, c.job->func, happened::pushed).count++;
+}
+
 void make(writer &w, change &c, bool late = false) {
     if (w.how.at != nullptr) *w.how.at = &c;
     if (c.kind == change_kind::push)
-        insert_job(w.jobs, w.by_key, c, w.how, late);
+        make_push(w, c, late);
     else
         change_row(w, c);
 }
@@ -302,7 +316,8 @@ void apply(table &jobs, std::span<change> changes, const policy &how) {
         pushes = pushes || c.kind == change_kind::push;
     }
     if (pushes) check_added_columns(jobs);
-    writer w{jobs, how, {}, {}, GetCurrentTimestamp()};
+    TimestampTz now = GetCurrentTimestamp();
+    writer w{jobs, how, {}, {}, now, {now, nullptr, 0, 0}};
     if (rows) {
         w.by_id = begin_id_lookup(jobs, SnapshotSelf);
         locate_all(w, changes);
@@ -325,6 +340,7 @@ void apply(table &jobs, std::span<change> changes, const policy &how) {
     if (rows) end_lookup(w.by_id);
     if (keys || rows) note_locks();
     CommandCounterIncrement();
+    keep_tallies(w.counts);
     tell(changes);
     advance(jobs, changes);
 }

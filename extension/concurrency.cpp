@@ -112,8 +112,8 @@ rotation &rotation_of(bytes queue) {
 }
 
 void stand_at(rotation &r, bytes key) {
-    memcpy(r.key, key.data, key.size);
-    r.key_size = key.size;
+    r.key_size = std::min(key.size, max_name);  // one written by hand may be longer
+    memcpy(r.key, key.data, r.key_size);
 }
 
 constexpr pg_uuid_t lowest_id{};
@@ -247,6 +247,13 @@ void first_round(walk &w, int32 priority, bytes from, bytes to) {
     }
 }
 
+// Jobs without a key take their turn before the first key.
+void keyless_turn(walk &w, int32 priority) {
+    seat &s = add_seat(w, {nullptr, 0}, PG_INT32_MAX);
+    if (w.at.walking && w.at.priority == priority) s.last = w.at.id;
+    if (serve(w, priority, s)) stand_at(w.at, view(""));
+}
+
 // Somewhere between the first and the last key: where a backend begins that has not served this queue yet.
 bytes random_place(walk &w, int32 priority) {
     bytes first = next_key(w, priority, {nullptr, 0});
@@ -276,7 +283,7 @@ void further_rounds(walk &w, int32 priority) {
             seat &s = w.seats[i];
             if (s.done || !serve(w, priority, s)) continue;
             any = true;
-            if (s.key.data != nullptr) stand_at(w.at, s.key);
+            stand_at(w.at, s.key.data != nullptr ? s.key : view(""));
         }
     }
 }
@@ -284,12 +291,9 @@ void further_rounds(walk &w, int32 priority) {
 void serve_level(walk &w, int32 priority) {
     w.count = 0;
     w.budget = passed_for_keyless;
-    seat &keyless = add_seat(w, {nullptr, 0}, PG_INT32_MAX);
-    if (w.at.walking && w.at.priority == priority) keyless.last = w.at.id;
-    serve(w, priority, keyless);
-    if (full(w)) return;
     bytes from = w.at.key_size >= 0 ? copy({w.at.key, w.at.key_size}) : random_place(w, priority);
     first_round(w, priority, from, {nullptr, 0});
+    if (!full(w)) keyless_turn(w, priority);
     if (!full(w)) first_round(w, priority, {nullptr, 0}, from);
     further_rounds(w, priority);
     // What runs now counts for the lower priorities.

@@ -8,6 +8,7 @@
 #include "event.hpp"
 #include "role.hpp"
 #include "rows.hpp"
+#include "version.hpp"
 
 namespace chancy {
 
@@ -249,6 +250,7 @@ extern "C" {
 CHANCY_FUNCTION(chancy_push) {
     using namespace chancy;
     PreventCommandIfReadOnly("chancy.push()");
+    check_version();  // before the arguments: an older extension has fewer
     pg_uuid_t *id = static_cast<pg_uuid_t *>(palloc(sizeof(pg_uuid_t)));
     // Without a key there is nothing to wait for, so nothing to buffer.
     moment m = fcinfo->args[6].isnull ? moment::now : when();

@@ -6,6 +6,7 @@
 #include "buffer.hpp"
 #include "event.hpp"
 #include "statement.hpp"
+#include "version.hpp"
 
 namespace chancy {
 
@@ -170,6 +171,7 @@ extern "C" {
 
 CHANCY_FUNCTION(chancy_declare_queue) {
     PreventCommandIfReadOnly("chancy.declare_queue()");
+    chancy::check_version();  // before the arguments: an older extension has fewer
     PG_RETURN_DATUM(chancy::declare_queue(fcinfo));
 }
 

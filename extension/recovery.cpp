@@ -10,6 +10,7 @@
 #include "event.hpp"
 #include "maintenance.hpp"
 #include "rows.hpp"
+#include "tally.hpp"
 #include "unique.hpp"
 #include "worker.hpp"
 #include "workflow.hpp"
@@ -59,6 +60,7 @@ recovery recover(table &jobs, int32 max_recoveries, int64 grace, int32 up_to) {
     recovery done{};
     pg_uuid_t *failed_steps = static_cast<pg_uuid_t *>(palloc(sizeof(pg_uuid_t)));
     size_t failed_count = 0;
+    tallies counts{now, nullptr, 0, 0};
     bytes last{nullptr, 0};
     presence worker = presence::alive;
     lookup running = begin_lookup(jobs, "jobs_running", InvalidOid, InvalidOid, SnapshotSelf);
@@ -79,6 +81,7 @@ recovery recover(table &jobs, int32 max_recoveries, int64 grace, int32 up_to) {
         bool is_step = marks_step(DatumGetJsonbP(jobs.found->tts_values[jobs_meta - 1]));
         bool again = fill_recovered(jobs, row, max_recoveries, now);
         if (update(jobs, &jobs.found->tts_tid, false) != TM_Ok) continue;
+        counts.of(queue, view(jobs.found->tts_values[jobs_func - 1]), again ? happened::recovered : happened::failed).count++;
         (again ? done.recovered : done.failed)++;
         // One that failed leaves a slot, where slots are counted.
         emit("queue.pushed", "q", queue);
@@ -90,6 +93,7 @@ recovery recover(table &jobs, int32 max_recoveries, int64 grace, int32 up_to) {
     end_lookup(running);
     if (done.recovered + done.failed > 0) note_locks();
     CommandCounterIncrement();
+    keep_tallies(counts);
     advance(jobs, std::span<const pg_uuid_t>{failed_steps, failed_count});
     return done;
 }

@@ -12,6 +12,7 @@ struct settings {
     int flush_timeout;  // ms
     int hot_key_bound;  // ms
     bool duplicate_lock;
+    int metrics_interval;  // ms; -1: nothing is counted
     // The background worker's.
     bool maintenance;
     int maintenance_interval;  // s

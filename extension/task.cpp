@@ -14,6 +14,7 @@ extern const task pruner_task;
 extern const task workers_task;
 extern const task workflows_task;
 extern const task next_runs_task;
+extern const task metrics_task;
 
 namespace {
 
@@ -23,6 +24,7 @@ constexpr const task *all_tasks[] = {
     &workers_task,
     &workflows_task,
     &next_runs_task,
+    &metrics_task,
 };
 
 const char *list_names() {

@@ -31,6 +31,10 @@ void add_maintenance(CLI::App& app, context& with);
 void add_event(CLI::App& app, context& with);
 void add_interop(CLI::App& app, context& with);
 void add_workflow(CLI::App& app, context& with);
+void add_metrics(CLI::App& app, context& with);
+
+// queue stats
+void print_queue_stats(const context& with, const std::vector<queue_stats>& queues);
 
 // push --file: the jobs of a file (-: standard input), one JSON object a line.
 int push_stream(const context& with, const std::string& file, const new_job& defaults);

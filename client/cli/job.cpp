@@ -31,6 +31,7 @@ void print_job(const context& with, const job& j) {
     line("attempts", std::to_string(j.attempts) + " of " + std::to_string(j.max_attempts));
     if (j.recoveries > 0) line("recoveries", std::to_string(j.recoveries));
     line("unique key", j.unique_key.value_or(""));
+    line("concurrency", j.concurrency_key.value_or(""));
     line("worker", j.taken_by.value_or(""));
     document("limits", j.limits);
     document("meta", j.meta);

@@ -45,6 +45,7 @@ void add_push(CLI::App& app, context& with) {
     c->add_option("--on-conflict", o->job.on_conflict, "If the key is taken: keep the job that has it, replace what it is to do, reject (an error), or rerun: "
                   "run once more after this")->check(CLI::IsMember({"keep", "replace", "reject", "rerun"}))->capture_default_str();
     c->add_option("--unique-for", o->unique_for, "For so long the key stays taken, even if the job has ended: 30s, 1h, 7d");
+    c->add_option("--concurrency-key", o->job.concurrency_key, "Whose share of the queue the job takes, a tenant say: see queue declare --max-running-per-key");
     c->add_option("--meta", o->meta, "Data of your own that stays with the job, a JSON object");
     c->add_option("--limit", o->limits, "time=30s or memory=512M; once for each")->allow_extra_args(false);
     c->add_option("--file", o->file, "Push the jobs in this file, or - for standard input: a JSON object a line, keys as the columns");

@@ -6,14 +6,17 @@ namespace chancy::cli {
 namespace {
 
 void print_queues(const context& with, const std::vector<queue>& queues) {
-    table out({"queue", "state", "concurrency", "rate limit", "tags", "resumes", "created"});
+    table out({"queue", "state", "concurrency", "running at most", "rate limit", "tags", "resumes", "created"});
     for (const queue& q : queues) {
         if (with.json) {
             print_json(q);
             continue;
         }
-        const std::string rate = q.rate_limit ? std::to_string(*q.rate_limit) + " in " + std::to_string(q.rate_limit_window.value_or(0)) + " s" : "";
-        out.add({q.name, q.state, q.concurrency ? std::to_string(*q.concurrency) : "", rate, join(q.tags), relative(q.resume_at),
+        const std::string rate = q.rate_limit ? std::to_string(*q.rate_limit) + " in " + std::to_string(q.rate_limit_window.value_or(0)) + " s" +
+            (q.rate_limit_burst ? ", " + std::to_string(*q.rate_limit_burst) + " at once" : "") : "";
+        std::string most = q.max_running ? std::to_string(*q.max_running) : "";
+        if (q.max_running_per_key) most += (most.empty() ? "" : ", ") + std::to_string(*q.max_running_per_key) + " a key";
+        out.add({q.name, q.state, q.concurrency ? std::to_string(*q.concurrency) : "", most, rate, join(q.tags), relative(q.resume_at),
                  relative(q.created_at)});
     }
     if (!with.json) out.print();
@@ -40,6 +43,9 @@ void add_declare(CLI::App& queues, context& with) {
     c->add_option("--tag", o->wanted.tags, "A regex for the tags of workers that take it; may be repeated")->allow_extra_args(false);
     c->add_option("--rate-limit", o->wanted.rate_limit, "At most so many jobs in a window");
     c->add_option("--rate-limit-window", o->wanted.rate_limit_window, "The window, in seconds");
+    c->add_option("--rate-limit-burst", o->wanted.rate_limit_burst, "A token bucket: at most so many at once, and the rate limit in any such span");
+    c->add_option("--max-running", o->wanted.max_running, "Jobs at once over all workers");
+    c->add_option("--max-running-per-key", o->wanted.max_running_per_key, "Jobs at once of one concurrency key; keys take turns");
     c->add_option("--polling-interval", o->wanted.polling_interval, "Seconds between polls of its workers")->capture_default_str();
     c->add_flag("--eager-polling", o->wanted.eager_polling, "Poll again at once after a full batch");
     c->add_option("--state", o->wanted.state, "active or paused")->capture_default_str();
@@ -62,9 +68,9 @@ void add_declare(CLI::App& queues, context& with) {
 }  // namespace
 
 void add_queue(CLI::App& app, context& with) {
-    CLI::App* queues = app.add_subcommand("queue", "List, declare, pause, resume, delete queues");
+    CLI::App* queues = app.add_subcommand("queue", "List, look at, declare, pause, resume, delete queues");
     queues->fallthrough()->require_subcommand(1);
-    queues->footer("Examples:\n  chancy queue list\n  chancy queue pause mail --for 1h\n  chancy queue delete old");
+    queues->footer("Examples:\n  chancy queue list\n  chancy queue stats\n  chancy queue pause mail --for 1h\n  chancy queue delete old");
 
     CLI::App* list = queues->add_subcommand("list", "List the queues");
     list->fallthrough();
@@ -72,6 +78,15 @@ void add_queue(CLI::App& app, context& with) {
         with.command = [&with] {
             client db = with.connect();
             print_queues(with, db.list_queues());
+            return ok;
+        };
+    });
+    CLI::App* stats = queues->add_subcommand("stats", "How the queues stand now: live jobs, rates, times, workers");
+    stats->fallthrough();
+    stats->footer("Rates and times are those of the last one to two minutes.\n\nExample:\n  watch chancy queue stats");
+    stats->callback([&with] {
+        with.command = [&with] {
+            print_queue_stats(with, with.connect().queue_stats());
             return ok;
         };
     });

@@ -85,6 +85,7 @@ new_job read_job(const std::string& line, new_job job) {
         else if (key == "max_attempts") job.max_attempts = number();
         else if (key == "scheduled_at") job.scheduled_at = read_time(text());
         else if (key == "unique_key") job.unique_key = text();
+        else if (key == "concurrency_key") job.concurrency_key = text();
         else if (key == "limits") job.limits = value;
         else if (key == "meta") job.meta = value;
         else if (key == "on_conflict") job.on_conflict = text();

@@ -83,6 +83,7 @@ void flow::read_settings() {
         m_concurrency = concurrency;
         m_poll = o.poll_interval.count() > 0 ? o.poll_interval : std::chrono::seconds(row.polling_interval);
         m_eager = row.eager_polling;
+        m_shared_slots = row.max_running || row.max_running_per_key;
         m_next_look = std::min(m_next_look, now + m_poll);
         m_next_settings = now + std::min<std::chrono::milliseconds>(6 * m_poll, 30s);
     }
@@ -126,6 +127,7 @@ void flow::take(exchanged&& answer, batch& b) {
             m_next_look = now + (m_passed > 0 ? std::min<std::chrono::milliseconds>(5ms * (1 << m_same_looks), 100ms)
                                               : m_poll * 9 / 10 + m_poll * (std::rand() % 21) / 100);
         }
+        if (answer.wait) m_next_look = std::min(m_next_look, now + *answer.wait);
         for (const result& r : b.results)  // jobs that we have sent away for a while ourselves
             if (r.what.retry_at) m_next_look = std::min(m_next_look, now + std::clamp<std::chrono::microseconds>(*r.what.retry_at - chancy::now(), 0us, 1h) + 1ms);
         for (job& j : answer.jobs) {

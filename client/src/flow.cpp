@@ -142,7 +142,7 @@ void flow::release_ready() {
 }
 
 int flow::prefetch() const {
-    if (m_seconds_a_job < 0) return 0;
+    if (m_seconds_a_job < 0 || m_shared_slots) return 0;
     const double ahead = m_concurrency * std::chrono::duration<double>(soon).count() / std::max(m_seconds_a_job, 1e-6);
     return static_cast<int>(std::min<double>(ahead, 2 * batch_limit));
 }

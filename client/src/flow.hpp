@@ -99,6 +99,7 @@ private:
     std::chrono::milliseconds m_poll{};   // the interval
     bool m_eager = false;                 // look again after each job
     bool m_again = false;                 // the last look was to be followed by another at once
+    bool m_shared_slots = false;          // a job in hand takes a slot that others may wait for
     int m_passed = 0;                     // due jobs that the last look passed by, since somebody holds them
     int m_same_looks = 0;                 // looks in a row that found just that
     clock::time_point m_next_look{};

@@ -21,6 +21,7 @@ std::string object(const new_job& job) {
     if (job.meta != defaults.meta) add("meta", dump(job.meta));
     if (job.on_conflict != defaults.on_conflict) add("on_conflict", dump(job.on_conflict));
     if (job.unique_for) add("unique_for", '"' + seconds(*job.unique_for) + " s\"");
+    if (job.concurrency_key) add("concurrency_key", dump(*job.concurrency_key));
     return out + '}';
 }
 
@@ -48,9 +49,9 @@ call<uuid> push(const new_job& job) {
     const auto when = job.scheduled_at ? parameter(to_string(*job.scheduled_at)) : std::nullopt;
     return {{"push",
              "SELECT chancy.push($1::text, $2::jsonb, $3::text, $4::int, $5::int, coalesce($6::timestamptz, now()), "
-             "$7::text, $8::jsonb, $9::jsonb, $10::text, unique_for => make_interval(secs => $11::float8))",
+             "$7::text, $8::jsonb, $9::jsonb, $10::text, $11::text, make_interval(secs => $12::float8))",
              {job.func, dump(job.kwargs), job.queue, std::to_string(job.priority), std::to_string(job.max_attempts),
-              when, job.unique_key, dump(job.limits), dump(job.meta), job.on_conflict,
+              when, job.unique_key, dump(job.limits), dump(job.meta), job.on_conflict, job.concurrency_key,
               job.unique_for ? parameter(seconds(*job.unique_for)) : std::nullopt},
              again({&job, 1})},
             [](const result& rows) { return rows.id(0, 0); }};

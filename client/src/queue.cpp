@@ -9,7 +9,8 @@ std::vector<queue> read_queues(const result& r) {
     const int name = r.column("name"), state = r.column("state"), concurrency = r.column("concurrency"), tags = r.column("tags"),
               executor = r.column("executor"), options = r.column("executor_options"), polling = r.column("polling_interval"),
               created = r.column("created_at"), limit = r.column("rate_limit"), window = r.column("rate_limit_window"),
-              resume = r.column("resume_at"), eager = r.column("eager_polling");
+              resume = r.column("resume_at"), eager = r.column("eager_polling"), most = r.column("max_running"),
+              most_of_key = r.column("max_running_per_key"), burst = r.column("rate_limit_burst");
     std::vector<queue> out;
     for (int row = 0; row < r.rows(); ++row) {
         const auto integer = [&](int c) { return r.null(row, c) ? std::nullopt : std::optional(r.integer(row, c)); };
@@ -27,6 +28,9 @@ std::vector<queue> read_queues(const result& r) {
         q.rate_limit_window = integer(window);
         q.resume_at = time(resume);
         q.eager_polling = !r.null(row, eager) && r.boolean(row, eager);
+        q.max_running = integer(most);
+        q.max_running_per_key = integer(most_of_key);
+        q.rate_limit_burst = integer(burst);
         out.push_back(std::move(q));
     }
     return out;
@@ -43,10 +47,11 @@ call<std::vector<queue>> list_queues() { return {{"list_queues", "SELECT * FROM 
 call<queue> declare_queue(const queue& q, bool upsert) {
     return {{"declare_queue",
              "SELECT * FROM chancy.declare_queue($1::text, $2::text, $3::int, $4::text[], $5::text, $6::jsonb, "
-             "$7::int, $8::int, $9::int, $10::timestamptz, $11::boolean, $12::boolean)",
+             "$7::int, $8::int, $9::int, $10::timestamptz, $11::boolean, $12::boolean, $13::int, $14::int, $15::int)",
              {q.name, q.state, number(q.concurrency), array(q.tags), q.executor, dump(q.executor_options),
               std::to_string(q.polling_interval), number(q.rate_limit), number(q.rate_limit_window),
-              instant(q.resume_at), truth(q.eager_polling), truth(upsert)},
+              instant(q.resume_at), truth(q.eager_polling), truth(upsert), number(q.max_running),
+              number(q.max_running_per_key), number(q.rate_limit_burst)},
              repeat::safe},
             [](const result& row) { return read_queues(row).at(0); }};
 }

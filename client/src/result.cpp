@@ -75,7 +75,8 @@ job_reader::job_reader(const result& r)
       m_taken_by(r.column("taken_by")), m_created_at(r.column("created_at")), m_started_at(r.column("started_at")),
       m_completed_at(r.column("completed_at")), m_scheduled_at(r.column("scheduled_at")),
       m_unique_key(r.column("unique_key")), m_errors(r.column("errors")), m_recoveries(r.column("recoveries")),
-      m_result(r.column("result")), m_next_run(r.column("next_run")), m_unique_until(r.column("unique_until")) {}
+      m_result(r.column("result")), m_concurrency_key(r.column("concurrency_key")), m_next_run(r.column("next_run")),
+      m_unique_until(r.column("unique_until")) {}
 
 job job_reader::read(int row) const {
     const auto text = [&](int c) {
@@ -108,6 +109,7 @@ job job_reader::read(int row) const {
     if (!m_rows.null(row, m_result)) j.result = m_rows.document(row, m_result);
     if (!m_rows.null(row, m_next_run)) j.next_run = m_rows.document(row, m_next_run);
     j.unique_until = time(m_unique_until);
+    j.concurrency_key = text(m_concurrency_key);
     return j;
 }
 

@@ -28,7 +28,8 @@ public:
 private:
     const result& m_rows;
     int m_id, m_queue, m_func, m_kwargs, m_limits, m_meta, m_state, m_priority, m_attempts, m_max_attempts, m_taken_by,
-        m_created_at, m_started_at, m_completed_at, m_scheduled_at, m_unique_key, m_errors, m_recoveries, m_result, m_next_run, m_unique_until;
+        m_created_at, m_started_at, m_completed_at, m_scheduled_at, m_unique_key, m_errors, m_recoveries, m_result,
+        m_concurrency_key, m_next_run, m_unique_until;
 };
 
 [[nodiscard]] std::vector<job> read_jobs(const result& rows);

@@ -73,6 +73,7 @@ call<exchanged> exchange(const std::string& worker_id, std::span<const update> u
                     else if (what == "refused") out.refused.push_back({static_cast<std::size_t>(rows.integer(row, ord)) - 1, rows.text(row, reason)});
                     else if (what == "passed") out.passed = rows.integer(row, passed);
                     else if (what == "again") out.again = true;
+                    else if (what == "wait") out.wait = std::chrono::milliseconds(rows.integer(row, passed));
                 }
                 return out;
             }};

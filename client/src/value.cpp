@@ -110,6 +110,7 @@ void to_json(json& out, const job& in) {
            {"errors", in.errors},
            {"recoveries", in.recoveries},
            {"result", nullable(in.result)},
+           {"concurrency_key", nullable(in.concurrency_key)},
            {"next_run", nullable(in.next_run)},
            {"unique_until", nullable(in.unique_until)}};
 }
@@ -126,7 +127,10 @@ void to_json(json& out, const queue& in) {
            {"rate_limit", nullable(in.rate_limit)},
            {"rate_limit_window", nullable(in.rate_limit_window)},
            {"resume_at", nullable(in.resume_at)},
-           {"eager_polling", in.eager_polling}};
+           {"eager_polling", in.eager_polling},
+           {"max_running", nullable(in.max_running)},
+           {"max_running_per_key", nullable(in.max_running_per_key)},
+           {"rate_limit_burst", nullable(in.rate_limit_burst)}};
 }
 
 void to_json(json& out, const worker_row& in) {

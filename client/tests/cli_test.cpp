@@ -92,13 +92,29 @@ TEST_F(cli, errors_are_one_line_and_code_1) {
 
 TEST_F(cli, help_and_version) {
     EXPECT_EQ(chancy_run("--version").out.rfind("chancy ", 0), 0u);
-    for (const char* command : {"", "push", "worker", "worker list", "queue", "queue list", "queue declare", "queue pause", "queue resume",
+    for (const char* command : {"", "push", "worker", "worker list", "queue", "queue list", "queue declare", "queue stats", "queue pause", "queue resume",
                                 "queue delete", "job", "job show", "job list", "job cancel", "job retry", "job wait", "maintain", "recover",
-                                "prune", "events"}) {
+                                "prune", "events", "metrics", "metrics list", "metrics record"}) {
         const auto r = chancy_run(std::string(command) + " --help");
         EXPECT_EQ(r.code, 0) << command;
         EXPECT_NE(r.out.find("Usage"), std::string::npos) << command;
     }
+}
+
+TEST_F(cli, metrics) {
+    const std::string id = lines(chancy_run("push a.b --queue mail --concurrency-key tenant:1 --json").out).at(0).at("id");
+    EXPECT_NE(chancy_run("job show " + id).out.find("tenant:1"), std::string::npos);
+    const auto stats = chancy_run("queue stats");
+    EXPECT_NE(stats.out.find("undeclared"), std::string::npos) << stats.out;
+    EXPECT_EQ(lines(chancy_run("queue stats --json").out).back().at("pending"), 1);
+    EXPECT_EQ(chancy_run("metrics record shop:orders 2.5").code, 0);
+    EXPECT_EQ(chancy_run("metrics record shop:orders").code, 0);
+    EXPECT_EQ(chancy_run("maintain").code, 0);
+    EXPECT_EQ(lines(chancy_run("metrics list shop: --resolution 1day --since 2d --json").out).at(0).at("value"), 3.5);
+    const auto pushed = chancy_run("metrics list queue:mail:pushed --resolution 1hour").out;
+    EXPECT_NE(pushed.find("queue:mail:pushed"), std::string::npos) << pushed;
+    EXPECT_EQ(chancy_run("metrics list --resolution 2h").code, 2);
+    EXPECT_EQ(chancy_run("metrics record x --type meter").code, 2);
 }
 
 TEST_F(cli, queues) {
@@ -111,6 +127,9 @@ TEST_F(cli, queues) {
     EXPECT_NE(human.find("10 in 60 s"), std::string::npos) << human;
     EXPECT_EQ(lines(chancy_run("--json queue declare mail --concurrency 5").out).at(0).at("concurrency"), 4);
     EXPECT_EQ(lines(chancy_run("--json queue declare mail --concurrency 5 --upsert").out).at(0).at("concurrency"), 5);
+    const auto limited = chancy_run("queue declare mail --max-running 9 --max-running-per-key 2 --rate-limit 10 --rate-limit-window 60 --rate-limit-burst 3 --upsert");
+    EXPECT_NE(limited.out.find("9, 2 a key"), std::string::npos) << limited.out;
+    EXPECT_NE(limited.out.find("10 in 60 s, 3 at once"), std::string::npos) << limited.out;
     EXPECT_EQ(chancy_run("queue pause mail --for 1h").code, 0);
     const auto all = lines(chancy_run("queue list --json").out);
     ASSERT_EQ(all.size(), 2u);

@@ -8,7 +8,8 @@ using namespace std::chrono_literals;
 TEST_F(queue, declare_keeps_or_changes) {
     const chancy::queue wanted{.name = "Ж \"q\"", .concurrency = 3, .tags = {"a,b", "c\"d\\e", "", "NULL"},
                                .executor_options = {{"x", 1}}, .polling_interval = 7, .rate_limit = 5, .rate_limit_window = 60,
-                               .resume_at = chancy::timestamp(std::chrono::sys_days(std::chrono::year(2031) / 1 / 2)), .eager_polling = true};
+                               .resume_at = chancy::timestamp(std::chrono::sys_days(std::chrono::year(2031) / 1 / 2)), .eager_polling = true,
+                               .max_running = 20, .max_running_per_key = 2, .rate_limit_burst = 4};
     const auto made = db.declare_queue(wanted);
     EXPECT_EQ(made.name, wanted.name);
     EXPECT_EQ(made.state, "active");
@@ -22,10 +23,14 @@ TEST_F(queue, declare_keeps_or_changes) {
     EXPECT_EQ(made.resume_at, wanted.resume_at);
     EXPECT_TRUE(made.eager_polling);
     EXPECT_TRUE(made.created_at);
+    EXPECT_EQ(made.max_running, 20);
+    EXPECT_EQ(made.max_running_per_key, 2);
+    EXPECT_EQ(made.rate_limit_burst, 4);
 
     EXPECT_EQ(db.declare_queue({.name = wanted.name, .concurrency = 9}).concurrency, 3);
     const auto changed = db.declare_queue({.name = wanted.name, .tags = {}}, true);
     EXPECT_FALSE(changed.concurrency);
+    EXPECT_FALSE(changed.max_running);
     EXPECT_TRUE(changed.tags.empty());
     EXPECT_EQ(db.list_queues().size(), 2u);
 }

@@ -48,6 +48,15 @@ void look_at_keys(world& w, connection& c) {
     for (const auto& row : a.rows) w.fail("key " + row[0] + " is live " + row[1] + " times: " + row[2] + "\n" + w.all_logs());
 }
 
+// Of the queue "few" four jobs run at once, and two of each key.
+void look_at_limits(world& w, connection& c) {
+    if (w.get().run == mode::upstream) return;
+    answer a = c.need("SELECT concurrency_key, count(*), array_agg(id || ' ' || taken_by || ' ' || started_at) FROM chancy.jobs WHERE "
+                      "queue = 'few' AND state = 'running' GROUP BY ROLLUP (concurrency_key) HAVING count(*) > CASE WHEN "
+                      "grouping(concurrency_key) = 1 THEN 4 WHEN concurrency_key IS NULL THEN 4 ELSE 2 END");
+    for (const auto& row : a.rows) w.fail("of key '" + row[0] + "' run " + row[1] + " at once: " + row[2] + "\n" + w.all_logs());
+}
+
 // Results of workers whose connection was terminated are written by others.
 void refresh(world& w, connection& c) {
     for (const auto& row : c.need("SELECT id, started_at, taken_by FROM chancy.jobs WHERE state = 'running' AND started_at < "
@@ -77,6 +86,7 @@ void watch(world& w) {
         for (int i = 0; !w.stopped(); i++) {
             look_at_waits(w, c, seen);
             if (i % 20 == 0) look_at_keys(w, c);
+            if (i % 5 == 0) look_at_limits(w, c);
             if (i % 50 == 0) look_at_runners(w, c);
             if (i % 20 == 10) refresh(w, c);
             std::this_thread::sleep_for(15ms);

@@ -92,7 +92,7 @@ std::string claim_statement(int64_t tx, const std::string& from, const std::stri
 }  // namespace
 
 void worker::single_fetch(int64_t tx) {
-    static const std::vector<std::string> queues = {"q0", "q0", "q1", "limited", "brief"};
+    static const std::vector<std::string> queues = {"q0", "q0", "q1", "limited", "few", "few", "brief"};
     answer a;
     m_world.count().operations++;
     bool block = m_dice.percent(30);

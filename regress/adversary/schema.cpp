@@ -57,6 +57,7 @@ SELECT chancy.declare_queue('q0');
 SELECT chancy.declare_queue('q1');
 SELECT chancy.declare_queue('limited', rate_limit => 200, rate_limit_window => 1);
 SELECT chancy.declare_queue('brief');
+SELECT chancy.declare_queue('few', max_running => 4, max_running_per_key => 2);
 -- maintain() has something to do all the time; the book forgives what is deleted of "brief".
 INSERT INTO chancy.tasks (name, every, settings) VALUES ('recovery', '1 s', '{"grace": 2, "max_recoveries": 2}'),
     ('pruner', '1 s', '{"rule": {"queue": "brief"}}'), ('workers', '1 s', '{"keep": 60}'), ('next_runs', '1 s', '{}');

@@ -162,7 +162,7 @@ std::string worker::random_key(const std::string& queue) {
 }
 
 json worker::random_job() {
-    static const std::vector<std::string> queues = {"q0", "q0", "q0", "q1", "q1", "limited", "brief"};
+    static const std::vector<std::string> queues = {"q0", "q0", "q0", "q1", "q1", "limited", "few", "few", "brief"};
     std::string queue = m_dice.one_of(queues);
     json job = {{"func", "adv.work"},
                 {"queue", queue},
@@ -170,6 +170,7 @@ json worker::random_job() {
                 {"max_attempts", m_dice.roll(1, 3)},
                 {"kwargs", {{"n", m_dice.roll(0, 1000)}}},
                 {"meta", {{"retry_settings", {{"backoff", 0}, {"backoff_jitter", {0, 0.05}}}}}}};
+    if (queue == "few" && m_dice.percent(80)) job["concurrency_key"] = "c" + std::to_string(m_dice.roll(0, 2));
     if (!m_dice.percent(92)) return job;
     job["unique_key"] = random_key(queue);
     static const std::vector<std::string> modes = {"replace", "replace", "rerun", "rerun", "rerun", "reject"};
@@ -193,7 +194,7 @@ std::string worker::push_statement(int64_t tx, const json& job, bool reserved) {
     return "WITH p AS MATERIALIZED (SELECT chancy.push(" + quote(job["func"]) + ", queue => " + quote(job["queue"]) +
            ", priority => " + job["priority"].dump() + ", max_attempts => " + job["max_attempts"].dump() +
            ", meta => " + quote(job["meta"].dump()) + ", unique_key => " + text_or_null(job, "unique_key") +
-           ", on_conflict => " + quote(job.value("on_conflict", "keep")) +
+           ", on_conflict => " + quote(job.value("on_conflict", "keep")) + ", concurrency_key => " + text_or_null(job, "concurrency_key") +
            ") AS id), i AS (INSERT INTO adv.pushed (mode, tx, id, key, queue, reserved) SELECT " + text_or_null(job, "on_conflict") + ", " + std::to_string(tx) +
            ", id, " + text_or_null(job, "unique_key") + ", " + quote(job["queue"]) + ", " +
            (reserved && job.contains("unique_key") ? "true" : "false") + " FROM p) SELECT id FROM p";

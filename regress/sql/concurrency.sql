@@ -106,6 +106,14 @@ SELECT func FROM chancy.fetch_jobs('keys', 'w', 9);
 SELECT func FROM chancy.fetch_jobs('keys', 'w', 9);
 TABLE running;
 
+-- Always one job at a time: they do not push the keys aside.
+TRUNCATE chancy.jobs, served;
+SELECT push_keys('keys', 9, '-', 'a', 'b');
+INSERT INTO served (key) SELECT concurrency_key FROM chancy.fetch_jobs('keys', 'w', 1); SELECT finish('w', 'succeeded') \gset
+INSERT INTO served (key) SELECT concurrency_key FROM chancy.fetch_jobs('keys', 'w', 1); SELECT finish('w', 'succeeded') \gset
+INSERT INTO served (key) SELECT concurrency_key FROM chancy.fetch_jobs('keys', 'w', 1); SELECT finish('w', 'succeeded') \gset
+SELECT count(DISTINCT coalesce(key, 'none')) FROM served;
+
 -- Both limits together; and jobs that are not due, or have no attempts left, take no slot.
 TRUNCATE chancy.jobs;
 SELECT max_running, max_running_per_key FROM chancy.declare_queue('both', max_running => 3, max_running_per_key => 2);

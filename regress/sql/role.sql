@@ -36,6 +36,7 @@ INSERT INTO calls (call) VALUES
     ('step_results(''00000000-0000-0000-0000-000000000001'')'), ('workflow_dot(''00000000-0000-0000-0000-00000000000a'')'), ('workflow_mermaid(''00000000-0000-0000-0000-00000000000a'')'),
     ('enable_python_interop()'), ('enable_python_interop(''regress_role_public'')'), ('disable_python_interop()'), ('interop_status()'),
     ('adopt(''public'', ''none_'')'), ('adopt_history(''public'', ''none_'')'), ('give_back(''public'', ''none_'')'),
+    ('record_metrics(''[]'')'), ('fold_metrics(1)'), ('queue_depths()'),
     ('grant_producer(''regress_role_public'')'), ('grant_worker(''regress_role_public'')'), ('grant_admin(''regress_role_public'')');
 DROP ROLE IF EXISTS regress_role_public, regress_role_producer, regress_role_producer_q1, regress_role_worker, regress_role_worker_q1, regress_role_admin,
     regress_role_member, "regress_role ""odd""";

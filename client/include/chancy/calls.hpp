@@ -18,6 +18,7 @@
 #include <chancy/interop.hpp>
 #include <chancy/job.hpp>
 #include <chancy/maintenance.hpp>
+#include <chancy/metrics.hpp>
 #include <chancy/push.hpp>
 #include <chancy/queue.hpp>
 #include <chancy/update.hpp>
@@ -74,6 +75,9 @@ call<bool> retire_worker(const std::string& worker_id);
 call<std::vector<task_run>> maintain();
 call<recovered_jobs> recover_jobs(int max_recoveries, std::chrono::milliseconds grace, int up_to);
 call<int> prune_jobs(const json& rule, int up_to);
+call<std::vector<chancy::queue_stats>> queue_stats();
+call<std::vector<metric_point>> metric_points(const metric_filter& filter);
+call<int> record_metrics(std::span<const metric> metrics);
 call<void> watch_jobs(std::span<const uuid> ids, std::chrono::milliseconds for_time);
 call<void> enable_python_interop(const std::optional<std::string>& role);
 call<void> disable_python_interop();
@@ -211,6 +215,16 @@ public:
     answer<int> advance_workflows(int up_to = 1000) { return this->make(detail::describe::advance_workflows(up_to)); }
     // Deletes workflows that finished longer ago, not their jobs; how many.
     answer<int> prune_workflows(milliseconds age, int up_to = 1000) { return this->make(detail::describe::prune_workflows(age, up_to)); }
+
+    // metrics
+    // every queue, by name
+    [[nodiscard]] answer<std::vector<chancy::queue_stats>> queue_stats() { return this->make(detail::describe::queue_stats()); }
+    // the history: by key, newest first
+    [[nodiscard]] answer<std::vector<metric_point>> metric_points(const metric_filter& filter = {}) {
+        return this->make(detail::describe::metric_points(filter));
+    }
+    // Values of your own; they show when maintain() has folded them, within a minute. How many.
+    answer<int> record_metrics(std::span<const metric> metrics) { return this->make(detail::describe::record_metrics(metrics)); }
 
     // event: ask for job.finished events of these jobs (see event.hpp; wait_for_job there does it all)
     answer<void> watch_jobs(ids of, milliseconds for_time = std::chrono::seconds(60)) { return this->make(detail::describe::watch_jobs(of, for_time)); }

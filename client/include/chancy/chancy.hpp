@@ -18,6 +18,7 @@
 #include <chancy/interop.hpp>
 #include <chancy/job.hpp>
 #include <chancy/maintenance.hpp>
+#include <chancy/metrics.hpp>
 #include <chancy/push.hpp>
 #include <chancy/queue.hpp>
 #include <chancy/retry.hpp>

@@ -43,6 +43,7 @@ struct job {
     json errors;                          // array of {"attempt": from 0, "traceback": text}
     int recoveries = 0;                   // how often its worker died under it
     std::optional<json> result;
+    std::optional<std::string> concurrency_key;  // whose share of the queue it takes
     std::optional<json> next_run;           // what is to run when this has ended: a job as push takes it
     std::optional<timestamp> unique_until;  // until then unique_key is taken, even if the job has ended
 

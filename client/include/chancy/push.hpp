@@ -33,6 +33,7 @@ struct new_job {
     json meta = json::object();
     std::string on_conflict = "keep";         // keep | replace | reject | rerun
     std::optional<std::chrono::milliseconds> unique_for{};  // so long after it is due the key is taken, even if the job has ended: 1 s to 10 years
+    std::optional<std::string> concurrency_key{};  // whose share of the queue it takes: queue::max_running_per_key
 };
 
 struct pushed {

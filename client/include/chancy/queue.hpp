@@ -27,6 +27,9 @@ struct queue {
     std::optional<int> rate_limit_window{};  // seconds
     std::optional<timestamp> resume_at{};
     bool eager_polling = false;
+    std::optional<int> max_running{};          // at once, over all workers
+    std::optional<int> max_running_per_key{};  // of one concurrency_key; keys take turns
+    std::optional<int> rate_limit_burst{};     // starts at once (a token bucket); absent: fixed windows
 };
 
 struct worker_row {

@@ -8,6 +8,7 @@
 
 #include <chancy/job.hpp>
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -56,6 +57,7 @@ struct exchanged {
     std::vector<refusal> refused;
     int passed = 0;  // due jobs passed by because somebody holds them, or has yet to commit them: look again soon
     bool again = false;  // before sleeping look once more: only from now on does a push tell that it came
+    std::optional<std::chrono::milliseconds> wait{};  // the rate limit is used up: look again after that
     std::vector<job> jobs;
 };
 
