@@ -31,7 +31,8 @@ enum jobs_column : int {
     jobs_rerun,
     jobs_next_run,
     jobs_unique_until,
-    jobs_columns = jobs_unique_until,  // all of ours
+    jobs_raised_at,
+    jobs_columns = jobs_raised_at,  // all of ours
 };
 
 enum class state : uint8 { pending, running, retrying, succeeded, failed };
@@ -70,6 +71,9 @@ lookup begin_id_lookup(table &jobs, Snapshot snapshot);
 
 // The newest version of the job that is committed or our own, into slot; false when there is none.
 bool find_job(table &jobs, lookup &by_id, const pg_uuid_t &id, TupleTableSlot *slot);
+
+// When a job with this id was made, by the clock of who made it; 0 for an id of another layout than Chancy's (push.cpp).
+TimestampTz id_time(const pg_uuid_t &id);
 
 // errors with {"attempt": attempt, "traceback": text} appended. A text over 64 KiB is clipped.
 Datum append_error(Datum errors, int32 attempt, bytes text);

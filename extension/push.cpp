@@ -151,6 +151,15 @@ int64 id_tick(const pg_uuid_t &id) {
     return static_cast<int64>(pg_ntoh64(high) >> 4);
 }
 
+TimestampTz id_time(const pg_uuid_t &id) {
+    uint64 high;
+    memcpy(&high, id.data, 8);
+    high = pg_ntoh64(high);
+    // Chancy's ticks fit 56 bits until 2198; an RFC 9562 id has its version elsewhere.
+    if ((high & 15) != 7 || (high >> 60) != 0 || (id.data[8] >> 6) != 2) return 0;
+    return static_cast<TimestampTz>((high >> 4) / 10) - epoch_shift;
+}
+
 // A column that the user added gets NULL, so one that needs a value cannot be honoured.
 void check_added_columns(table &jobs) {
     TupleDesc desc = RelationGetDescr(jobs.rel);
@@ -290,12 +299,8 @@ CHANCY_FUNCTION(chancy_push_at_commit) {
 }
 
 CHANCY_FUNCTION(chancy_id_time) {
-    pg_uuid_t *id = PG_GETARG_UUID_P(0);
-    uint64 high;
-    memcpy(&high, id->data, 8);
-    high = pg_ntoh64(high);
-    // Chancy's ticks fit 56 bits until 2198; an RFC 9562 id has its version elsewhere.
-    if ((high & 15) != 7 || (high >> 60) != 0 || (id->data[8] >> 6) != 2) PG_RETURN_NULL();
-    PG_RETURN_TIMESTAMPTZ(static_cast<TimestampTz>((high >> 4) / 10) - chancy::epoch_shift);
+    TimestampTz time = chancy::id_time(*PG_GETARG_UUID_P(0));
+    if (time == 0) PG_RETURN_NULL();
+    PG_RETURN_TIMESTAMPTZ(time);
 }
 }

@@ -2,7 +2,8 @@
 //
 // A worker is gone when its heartbeat has expired. One that is not in the table may never have announced
 // itself, or a crash has emptied the table (it is unlogged): its jobs are left alone until they have run, and
-// the table has stood, for the grace period. A job that outlives its workers too often fails: it may be
+// the table has stood, for the grace period. One that was last seen before the server started may have expired while it could not
+// renew: it has the grace period too. A job that outlives its workers too often fails: it may be
 // what kills them. Rows that somebody holds are passed by; nothing here waits.
 #include "recovery.hpp"
 
@@ -19,15 +20,16 @@ namespace chancy {
 
 namespace {
 
-enum class presence : uint8 { alive, expired, unknown };
+enum class presence : uint8 { alive, expired, cut_off, unknown };
 
 presence find_worker(bytes worker, TimestampTz now) {
-    constexpr int expires_at = 5;
+    constexpr int last_seen = 4, expires_at = 5;
     presence found = presence::unknown;
     with_row("workers", F_TEXTEQ, text_datum(worker), [&](HeapTuple row, TupleDesc desc) {
         bool null;
         TimestampTz expires = DatumGetTimestampTz(heap_getattr(row, expires_at, desc, &null));
-        found = expires > now ? presence::alive : presence::expired;
+        TimestampTz seen = DatumGetTimestampTz(heap_getattr(row, last_seen, desc, &null));
+        found = expires > now ? presence::alive : seen >= PgStartTime ? presence::expired : presence::cut_off;
     });
     return found;
 }
@@ -56,7 +58,7 @@ bool fill_recovered(table &jobs, const job_row &row, int32 max_recoveries, Times
 
 recovery recover(table &jobs, int32 max_recoveries, int64 grace, int32 up_to) {
     TimestampTz now = GetCurrentTimestamp();
-    bool settled = now - up_since() >= grace;
+    bool settled = now - up_since() >= grace, reconnected = now - PgStartTime >= grace;
     recovery done{};
     pg_uuid_t *failed_steps = static_cast<pg_uuid_t *>(palloc(sizeof(pg_uuid_t)));
     size_t failed_count = 0;
@@ -74,7 +76,7 @@ recovery recover(table &jobs, int32 max_recoveries, int64 grace, int32 up_to) {
             last = view(pnstrdup(row.taken_by.data, row.taken_by.size));
             worker = find_worker(last, now);
         }
-        if (worker == presence::alive) continue;
+        if (worker == presence::alive || (worker == presence::cut_off && !reconnected)) continue;
         if (worker == presence::unknown && (!settled || now - row.started_at < grace)) continue;
         bytes queue = view(pnstrdup(row.queue.data, row.queue.size));
         pg_uuid_t id = row.id;

@@ -74,7 +74,8 @@ bool is_twin(Relation index, Relation of) {
 
 bool is_own_unique(Relation index) {
     return index->rd_index->indisprimary || strcmp(RelationGetRelationName(index), "jobs_unique_key") == 0 ||
-           strcmp(RelationGetRelationName(index), "workflow_steps_unique_idx") == 0;
+           strcmp(RelationGetRelationName(index), "workflow_steps_unique_idx") == 0 ||
+           strcmp(RelationGetRelationName(index), "leader_worker_id_unique") == 0;
 }
 
 // A unique index of the user's would have to be waited for out of order.

@@ -11,6 +11,7 @@ namespace chancy {
 // Every task, in the order in which one call of maintain() runs them: one line each.
 extern const task recovery_task;
 extern const task pruner_task;
+extern const task reprioritize_task;
 extern const task workers_task;
 extern const task workflows_task;
 extern const task next_runs_task;
@@ -21,6 +22,7 @@ namespace {
 constexpr const task *all_tasks[] = {
     &recovery_task,
     &pruner_task,
+    &reprioritize_task,
     &workers_task,
     &workflows_task,
     &next_runs_task,

@@ -47,6 +47,25 @@ Datum own_name() { return text_datum(view(GetUserNameFromId(GetUserId(), false))
     pg_unreachable();
 }
 
+}  // namespace
+
+void check_speaks_for(const permit &may, bytes worker) {
+    if (may.all) return;
+    Datum role = own_name();
+    bool own = false;
+    with_row("workers", F_TEXTEQ, text_datum(worker), [&](HeapTuple row, TupleDesc desc) {
+        bool null;
+        Datum owner = heap_getattr(row, workers_owner, desc, &null);
+        own = !null && view(owner) == view(role);
+    });
+    if (!own)
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("worker \"%s\" was not announced by this role", to_cstring(worker)),
+                        errhint("Call chancy.heartbeat() first, with a worker_id of your own.")));
+}
+
+namespace {
+
 TimestampTz heartbeat(FunctionCallInfo fcinfo) {
     check_given(fcinfo, 0, "worker_id");
     check_given(fcinfo, 1, "tags");

@@ -25,7 +25,8 @@ CREATE TABLE chancy.jobs (
     concurrency_key text       COLLATE "C",
     rerun         boolean,
     next_run      jsonb,
-    unique_until  timestamptz
+    unique_until  timestamptz,
+    raised_at     timestamptz
 );
 -- The fetch order itself: a fetch walks it from the front and never sorts the backlog.
 CREATE INDEX jobs_fetch ON chancy.jobs (queue, priority DESC, id)
@@ -157,6 +158,7 @@ COMMENT ON COLUMN chancy.jobs.concurrency_key IS 'Whose share of the queue the j
 COMMENT ON COLUMN chancy.jobs.rerun IS 'Pushed with on_conflict rerun: a claim that passes by such pushers runs the job once more';
 COMMENT ON COLUMN chancy.jobs.next_run IS 'What is to run when this job has ended, as push takes it; without func: the same once more';
 COMMENT ON COLUMN chancy.jobs.unique_until IS 'Until then unique_key is taken, even if the job has ended';
+COMMENT ON COLUMN chancy.jobs.raised_at IS 'When reprioritize raised its priority last';
 COMMENT ON TABLE chancy.queues IS 'Declared queues and their settings';
 COMMENT ON COLUMN chancy.queues.max_running IS 'At most so many jobs of the queue run at once, over all workers';
 COMMENT ON COLUMN chancy.queues.max_running_per_key IS 'At most so many jobs of one concurrency_key run at once; keys take turns';

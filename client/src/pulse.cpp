@@ -114,6 +114,9 @@ void pulse::maintain() {
     try {
         for (const task_run& run : session(m_ear ? m_ear->connection() : m_client->connection(), std::max(m_patience, left)).maintain())
             m_shared->log(log_level::debug, "maintenance: " + run.task + ' ' + run.did.dump());
+        // Sooner, if a task is due sooner: the pruner has not done, say.
+        if (const auto due = session(m_ear ? m_ear->connection() : m_client->connection(), m_patience).next_maintenance())
+            m_next_maintenance = std::min(m_next_maintenance, clock::now() + std::max<std::chrono::milliseconds>(*due, 10ms));
         m_maintenance_trouble.clear();
     } catch (const error& e) {
         if (e.connection_lost()) throw;

@@ -94,7 +94,7 @@ TEST_F(cli, help_and_version) {
     EXPECT_EQ(chancy_run("--version").out.rfind("chancy ", 0), 0u);
     for (const char* command : {"", "push", "worker", "worker list", "queue", "queue list", "queue declare", "queue stats", "queue pause", "queue resume",
                                 "queue delete", "job", "job show", "job list", "job cancel", "job retry", "job wait", "maintain", "recover",
-                                "prune", "events", "metrics", "metrics list", "metrics record"}) {
+                                "prune", "reprioritize", "task", "task list", "task set", "task reset", "events", "metrics", "metrics list", "metrics record"}) {
         const auto r = chancy_run(std::string(command) + " --help");
         EXPECT_EQ(r.code, 0) << command;
         EXPECT_NE(r.out.find("Usage"), std::string::npos) << command;
@@ -223,6 +223,24 @@ TEST_F(cli, maintenance) {
     EXPECT_EQ(chancy_run(R"(prune --rule '{"state": "failed"}')").out, "2 deleted\n");
     EXPECT_TRUE(db.get_job(j.id));
     EXPECT_EQ(chancy_run(R"(prune --rule '{"colour": "red"}')").code, 1);
+
+    test::sql("UPDATE chancy.jobs SET scheduled_at = now() - interval '1 hour', created_at = now() - interval '1 hour', id = '00000000-0000-4000-8000-000000000000'");
+    EXPECT_EQ(chancy_run(R"(reprioritize --ceiling 9 --rule '{"queue": "other"}')").out, "0 raised\n");
+    EXPECT_EQ(chancy_run("reprioritize --ceiling 9 --by 4").out, "1 raised\n");
+    EXPECT_EQ(lines(chancy_run("reprioritize --ceiling 9 --by 4 --every 5m --json").out).at(0).at("raised"), 0);
+
+    EXPECT_EQ(chancy_run(R"(task set pruner --every 2m --settings '{"rule": {"age": "30 days"}}')").code, 0);
+    EXPECT_EQ(chancy_run("task set pruner --disable").code, 0);
+    const auto tasks = lines(chancy_run("task list --json").out);
+    const auto pruner = std::ranges::find_if(tasks, [](const auto& t) { return t.at("name") == "pruner"; });
+    ASSERT_NE(pruner, tasks.end());
+    EXPECT_EQ(pruner->at("every"), 120);
+    EXPECT_EQ(pruner->at("enabled"), false);
+    EXPECT_EQ(pruner->at("settings").at("rule").at("age"), "30 days");
+    EXPECT_NE(chancy_run("task list").out.find("pruner    "), std::string::npos);
+    EXPECT_EQ(chancy_run("task reset pruner").code, 0);
+    EXPECT_EQ(chancy_run("task reset pruner").code, 3);
+    EXPECT_EQ(chancy_run("task set tidy").code, 1);
 }
 
 TEST_F(cli, push_takes_a_stream) {

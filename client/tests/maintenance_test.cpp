@@ -64,6 +64,69 @@ TEST_F(maintenance, maintain_runs_what_is_due) {
     EXPECT_EQ(db.get_job(j.id)->state, job_state::pending);
 }
 
+TEST_F(maintenance, tasks_are_set_and_listed) {
+    const auto get = [&](const std::string& name) {
+        const auto all = db.list_tasks();
+        return *std::ranges::find(all, name, &chancy::task::name);
+    };
+    EXPECT_EQ(get("recovery").every, 1s);
+    EXPECT_FALSE(get("recovery").last_run);
+    EXPECT_EQ(db.next_maintenance(), 0ms);
+    db.set_task("recovery", {.every = 2h, .settings = chancy::json{{"grace", 120}}});
+    db.set_task("recovery", {.enabled = true});
+    EXPECT_EQ(get("recovery").every, 2h);
+    EXPECT_EQ(get("recovery").settings, (chancy::json{{"grace", 120}}));
+    db.maintain();
+    EXPECT_EQ(get("recovery").did, (chancy::json{{"recovered", 0}, {"failed", 0}}));
+    EXPECT_FALSE(get("recovery").failed());
+    EXPECT_EQ(*get("recovery").next_due - *get("recovery").last_run, 2h);
+    for (const auto& t : db.list_tasks()) db.set_task(t.name, {.enabled = t.name == "recovery"});
+    EXPECT_GT(*db.next_maintenance(), 1h);
+    db.set_task("recovery", {.enabled = false});
+    EXPECT_FALSE(db.next_maintenance());
+    EXPECT_TRUE(db.reset_task("recovery"));
+    EXPECT_FALSE(db.reset_task("recovery"));
+    try {
+        db.set_task("recovery", {.settings = chancy::json{{"colour", "red"}}});
+        ADD_FAILURE() << "took a setting that there is not";
+    } catch (const chancy::error& e) {
+        EXPECT_EQ(e.sqlstate(), "22023");
+    }
+}
+
+TEST_F(maintenance, raises_jobs_that_wait) {
+    const auto id = db.push({.func = "a"});
+    EXPECT_EQ(db.reprioritize({.ceiling = 3}), 0);
+    test::sql("UPDATE chancy.jobs SET scheduled_at = now() - interval '1 hour', created_at = now() - interval '1 hour', "
+              "id = '00000000-0000-4000-8000-000000000000' WHERE id = '" + id.to_string() + "'");
+    EXPECT_EQ(db.reprioritize({.ceiling = 3, .rule = chancy::json{{"func", "b"}}}), 0);
+    EXPECT_EQ(db.reprioritize({.ceiling = 3, .by = 5}), 1);
+    EXPECT_EQ(db.reprioritize({.ceiling = 3, .by = 5}), 0);
+    EXPECT_EQ(db.list_jobs().at(0).priority, 3);
+}
+
+TEST_F(maintenance, one_leads) {
+    test::sql("TRUNCATE chancy.leader");
+    EXPECT_TRUE(db.acquire_leadership("w1", 1min));
+    EXPECT_TRUE(db.acquire_leadership("w1", 1min));
+    EXPECT_FALSE(db.acquire_leadership("w2", 1min));
+    EXPECT_TRUE(db.release_leadership("w1"));
+    EXPECT_FALSE(db.release_leadership("w1"));
+    EXPECT_TRUE(db.acquire_leadership("w2", 1min));
+}
+
+// The pruner has not done after a batch: the worker does not wait for its next turn.
+TEST_F(maintenance, a_worker_goes_on_while_there_is_more) {
+    for (int i = 0; i < 5; ++i) db.cancel_job(db.push({.func = "a"}));
+    db.set_task("pruner", {.settings = chancy::json{{"rule", {{"state", "failed"}}}, {"up_to", 1}}});
+    chancy::worker w({.poll_interval = 1h, .maintain_interval = 1s, .log = [](chancy::log_level, const std::string&) {}});
+    w.on("a", [](chancy::job_context&) {});
+    std::thread on([&] { w.run(); });
+    EXPECT_TRUE(eventually([&] { return db.list_jobs().empty(); }));
+    w.stop();
+    on.join();
+}
+
 TEST_F(maintenance, a_worker_recovers_the_jobs_of_a_dead_one) {
     for (const bool listen : {true, false}) {
         const auto j = orphan();

@@ -21,6 +21,14 @@ UPDATE chancy.workers SET expires_at = now() - interval '1 s';
 SELECT * FROM chancy.recover_jobs();
 TABLE show;
 
+-- One that was last seen before the server started had no time to renew (it has stood for less than a day).
+SELECT count(*) FROM chancy.fetch_jobs('default', 'announced', 1);
+UPDATE chancy.workers SET last_seen = pg_postmaster_start_time() - interval '1 min';
+SELECT * FROM chancy.recover_jobs(grace => '1 day');
+UPDATE chancy.workers SET last_seen = pg_postmaster_start_time() + interval '1 ms';
+SELECT * FROM chancy.recover_jobs(grace => '1 day');
+UPDATE chancy.jobs SET recoveries = 1 WHERE recoveries = 2;
+
 -- The silent one: only when its job has run, and the server been up, for the grace period.
 UPDATE chancy.jobs SET started_at = now() - interval '2 min' WHERE taken_by = 'silent';
 SELECT * FROM chancy.recover_jobs();

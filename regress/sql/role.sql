@@ -22,12 +22,12 @@ INSERT INTO calls (call) VALUES
     ('apply_updates(''w'', ''[{"id": "00000000-0000-0000-0000-000000000002", "started_at": "2020-01-01Z", "outcome": "succeeded"}]'')'),
     ('exchange(''w'', ''[]'', ''q1'', 1)'), ('exchange(''w'', ''[]'', ''q2'', 1)'),
     ('exchange(''w'', ''[{"id": "00000000-0000-0000-0000-000000000002", "started_at": "2020-01-01Z", "outcome": "succeeded"}]'', ''q1'', 1)'),
-    ('running_jobs(''w'')'), ('heartbeat(''w'', ''{}'', ''{}'')'), ('retire_worker(''w'')'), ('recover_jobs()'), ('maintain()'), ('next_maintenance()'), ('wake_maintenance()'), ('list_tasks()'),
+    ('running_jobs(''w'')'), ('heartbeat(''w'', ''{}'', ''{}'')'), ('acquire_leadership(''w'', ''1 min'')'), ('release_leadership(''w'')'), ('retire_worker(''w'')'), ('recover_jobs()'), ('maintain()'), ('next_maintenance()'), ('wake_maintenance()'), ('list_tasks()'),
     ('set_task(''pruner'')'), ('reset_task(''pruner'')'), ('check_task(''pruner'', ''{}'')'), ('list_queues()'),
     ('list_workers()'), ('get_job(''00000000-0000-0000-0000-000000000001'')'), ('get_jobs(''{00000000-0000-0000-0000-000000000001}'')'),
     ('get_live_job(''in q1'')'), ('list_jobs()'), ('watch_jobs(''{}'')'), ('cancel_job(''00000000-0000-0000-0000-000000000001'')'),
     ('cancel_jobs(''{00000000-0000-0000-0000-000000000001}'')'), ('retry_job(''00000000-0000-0000-0000-000000000001'')'),
-    ('declare_queue(''q1'')'), ('pause_queue(''q1'')'), ('resume_queue(''q1'')'), ('delete_queue(''q3'')'), ('prune_jobs(''{"age": "1 day"}'')'),
+    ('declare_queue(''q1'')'), ('pause_queue(''q1'')'), ('resume_queue(''q1'')'), ('delete_queue(''q3'')'), ('prune_jobs(''{"age": "1 day"}'')'), ('reprioritize(1)'),
     ('push_workflow(''w'', ''[{"step": "a", "func": "f", "queue": "q1"}]'')'), ('push_workflow(''w'', ''[{"step": "a", "func": "f", "queue": "q1"}, {"step": "b", "func": "f", "queue": "q2", "after": ["a"]}]'')'),
     ('push_workflow(''w'', ''[{"step": "a", "func": "f", "queue": "q1", "undo": {"func": "f", "queue": "q2"}}]'')'), ('push_group(''g'', ''[]'', ''{"func": "f", "queue": "q1"}'')'),
     ('add_steps(''00000000-0000-0000-0000-00000000000a'', ''[{"step": "b", "func": "f", "queue": "q1"}]'')'), ('add_steps(''00000000-0000-0000-0000-00000000000a'', ''[{"step": "b", "func": "f", "queue": "q2"}]'')'),
@@ -63,10 +63,12 @@ SELECT chancy.grant_producer('regress_role_producer'), chancy.grant_producer('re
 SELECT * FROM chancy.grants ORDER BY role::text COLLATE "C";
 
 -- The matrix. Granting is the owner's alone, whom an admin is not.
+\pset footer off
 SELECT left(call, 70) AS call, as_role('regress_role_public', c) AS nobody, as_role('regress_role_producer', c) AS producer,
     as_role('regress_role_producer_q1', c) AS producer_q1, as_role('regress_role_worker', c) AS worker,
     as_role('regress_role_worker_q1', c) AS worker_q1, as_role('regress_role_admin', c) AS admin, as_role(current_user, c) AS owner
 FROM calls, LATERAL (SELECT 'chancy.' || call) AS full_call (c) ORDER BY n;
+\pset footer on
 -- No function is missing in it.
 SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'chancy'::regnamespace AND prorettype <> 'trigger'::regtype
     AND NOT EXISTS (SELECT FROM calls WHERE split_part(call, '(', 1) = proname);

@@ -78,6 +78,13 @@ call<int> prune_jobs(const json& rule, int up_to);
 call<std::vector<chancy::queue_stats>> queue_stats();
 call<std::vector<metric_point>> metric_points(const metric_filter& filter);
 call<int> record_metrics(std::span<const metric> metrics);
+call<std::optional<std::chrono::milliseconds>> next_maintenance();
+call<std::vector<task>> list_tasks();
+call<void> set_task(const std::string& name, const task_change& change);
+call<bool> reset_task(const std::string& name);
+call<int> reprioritize(const raise_options& how);
+call<bool> acquire_leadership(const std::string& worker_id, std::chrono::milliseconds ttl);
+call<bool> release_leadership(const std::string& worker_id);
 call<void> watch_jobs(std::span<const uuid> ids, std::chrono::milliseconds for_time);
 call<void> enable_python_interop(const std::optional<std::string>& role);
 call<void> disable_python_interop();
@@ -178,7 +185,7 @@ public:
     }
     answer<bool> retire_worker(name worker_id) { return this->make(detail::describe::retire_worker(worker_id)); }
 
-    // maintenance: none of these waits for another transaction
+    // maintenance: maintain, recover_jobs, prune_jobs and reprioritize never wait for another transaction
     // the tasks that were due, and that nobody else was running
     answer<std::vector<task_run>> maintain() { return this->make(detail::describe::maintain()); }
     // Running jobs of expired workers are pending again; those recovered max_recoveries times fail.
@@ -187,6 +194,17 @@ public:
     }
     // Deletes finished jobs that match the rule, such as {{"age", "30 days"}}; how many. Call again while it is up_to.
     answer<int> prune_jobs(const json& rule, int up_to = 10'000) { return this->make(detail::describe::prune_jobs(rule, up_to)); }
+    // Raises jobs that have been due, and not been raised, for how.every; how many.
+    answer<int> reprioritize(const raise_options& how) { return this->make(detail::describe::reprioritize(how)); }
+    // How long until the next task is due, 0 if one is; nothing: none will be. For whoever calls maintain() alone.
+    [[nodiscard]] answer<std::optional<milliseconds>> next_maintenance() { return this->make(detail::describe::next_maintenance()); }
+    [[nodiscard]] answer<std::vector<task>> list_tasks() { return this->make(detail::describe::list_tasks()); }
+    answer<void> set_task(name task, const task_change& change) { return this->make(detail::describe::set_task(task, change)); }
+    answer<bool> reset_task(name task) { return this->make(detail::describe::reset_task(task)); }  // false: nothing was set
+
+    // leadership, for Python's plugins: true while this worker leads. Renew well before ttl (1 s to 1 day) is over.
+    answer<bool> acquire_leadership(name worker_id, milliseconds ttl) { return this->make(detail::describe::acquire_leadership(worker_id, ttl)); }
+    answer<bool> release_leadership(name worker_id) { return this->make(detail::describe::release_leadership(worker_id)); }
 
     // workflow: see workflow.hpp
     answer<uuid> push_workflow(const workflow& w) { return this->make(detail::describe::push_workflow(w)); }

@@ -18,9 +18,11 @@ COMMENT ON COLUMN chancy.queue_rate_limits.full_at IS 'When the token bucket of 
 ALTER TABLE chancy.jobs
     ADD COLUMN rerun boolean,
     ADD COLUMN next_run jsonb,
-    ADD COLUMN unique_until timestamptz;
+    ADD COLUMN unique_until timestamptz,
+    ADD COLUMN raised_at timestamptz;
 CREATE INDEX jobs_next_run ON chancy.jobs (id) WHERE next_run IS NOT NULL;
 CREATE INDEX jobs_unique_until ON chancy.jobs (unique_key, unique_until DESC) WHERE unique_until IS NOT NULL;
 COMMENT ON COLUMN chancy.jobs.rerun IS 'Pushed with on_conflict rerun: a claim that passes by such pushers runs the job once more';
 COMMENT ON COLUMN chancy.jobs.next_run IS 'What is to run when this job has ended, as push takes it; without func: the same once more';
 COMMENT ON COLUMN chancy.jobs.unique_until IS 'Until then unique_key is taken, even if the job has ended';
+COMMENT ON COLUMN chancy.jobs.raised_at IS 'When reprioritize raised its priority last';
