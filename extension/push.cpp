@@ -4,7 +4,8 @@
 // first (key.cpp), and what it does when its key is taken stands in unique.cpp. Ids are Chancy's: 60 bits
 // of 100 ns ticks since 1970, then 7, the variant and 62 random bits, rising strictly in input order,
 // because fetch runs jobs of one priority in id order.
-#include "buffer.hpp"
+#include "push.hpp"
+
 #include "event.hpp"
 #include "role.hpp"
 #include "rows.hpp"
@@ -179,7 +180,9 @@ std::span<T> make_span(int count) {
     return {static_cast<T *>(palloc_extended(sizeof(T) * std::max(count, 1), MCXT_ALLOC_HUGE)), static_cast<size_t>(count)};
 }
 
-// Pushes now, or reserves ids and pushes at commit. A keyless job meets nobody, so it is never buffered.
+}  // namespace
+
+// A keyless job meets nobody, so it is never buffered.
 std::span<change> push_all(moment m, const char *name, std::span<new_job> given) {
     permit may = require(role_kind::producer);
     std::span<change> pushes = make_span<change>(given.size());
@@ -218,6 +221,8 @@ std::span<change> push_all(moment m, const char *name, std::span<new_job> given)
     buffer(name, later);
     return pushes;
 }
+
+namespace {
 
 pg_uuid_t push_one(moment m, FunctionCallInfo fcinfo) {
     static const char *const names[] = {"func",         "kwargs",     "queue",  "priority", "max_attempts",

@@ -81,7 +81,8 @@ constexpr const char *producer_functions =
     "pg_catalog.timestamptz, pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text, pg_catalog.text, pg_catalog.interval), "
     "chancy.push_many(pg_catalog.jsonb), chancy.push_at_commit(pg_catalog.jsonb), chancy.pushed(), chancy.flush(), "
     "chancy.id_time(pg_catalog.uuid), chancy.push_workflow(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text), "
-    "chancy.add_steps(pg_catalog.uuid, pg_catalog.jsonb), chancy.push_group(pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb)";
+    "chancy.add_steps(pg_catalog.uuid, pg_catalog.jsonb), chancy.push_group(pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb), "
+    "chancy.next_runs(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text)";
 constexpr const char *worker_functions =
     "chancy.fetch_jobs(pg_catalog.text, pg_catalog.text, pg_catalog.int4), "
     "chancy.apply_updates(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text), "
@@ -91,7 +92,9 @@ constexpr const char *worker_functions =
     "chancy.retire_worker(pg_catalog.text), chancy.acquire_leadership(pg_catalog.text, pg_catalog.interval), "
     "chancy.release_leadership(pg_catalog.text), chancy.record_metrics(pg_catalog.jsonb), chancy.list_queues(), chancy.maintain(), chancy.next_maintenance(), chancy.event_channel(), "
     "chancy.flush(), chancy.id_time(pg_catalog.uuid), chancy.advance_workflows(pg_catalog.int4), "
-    "chancy.step_results(pg_catalog.uuid)";
+    "chancy.step_results(pg_catalog.uuid), "
+    "chancy.run_cron(pg_catalog.int4), "
+    "chancy.next_runs(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text)";
 
 void check_queue_names(ArrayType *queues) {
     if (array_contains_nulls(queues)) refuse({nullptr, 0, "queues"}, "must not contain NULL", "Leave queues out to grant all.");

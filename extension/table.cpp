@@ -280,6 +280,7 @@ found_row find_for_write(table &t, const char *index, Oid equality, Datum key) {
 }
 
 bool lock_for_write(table &t, const char *index, Oid equality, Datum key) {
+    CommandCounterIncrement();  // what this command has written already can be locked only after it
     for (;;) {
         CHECK_FOR_INTERRUPTS();
         found_row row = find_for_write(t, index, equality, key);

@@ -16,6 +16,7 @@ extern const task workers_task;
 extern const task workflows_task;
 extern const task next_runs_task;
 extern const task metrics_task;
+extern const task cron_task;
 
 namespace {
 
@@ -27,6 +28,7 @@ constexpr const task *all_tasks[] = {
     &workflows_task,
     &next_runs_task,
     &metrics_task,
+    &cron_task,
 };
 
 const char *list_names() {

@@ -80,6 +80,20 @@ JsonbParseState *put(JsonbParseState *parse, const char *key, Jsonb *document) {
     return parse;
 }
 
+JsonbParseState *put_job(JsonbParseState *parse, const new_job &job) {
+    parse = put(parse, "func", job.func);
+    parse = put(parse, "queue", job.queue);
+    if (job.key.data != nullptr) parse = put(parse, "unique_key", job.key);
+    if (job.concurrency_key.data != nullptr) parse = put(parse, "concurrency_key", job.concurrency_key);
+    parse = put(parse, "kwargs", job.kwargs);
+    parse = put(parse, "limits", job.limits);
+    parse = put(parse, "meta", job.meta);
+    parse = put(parse, "priority", job.priority);
+    parse = put(parse, "max_attempts", job.max_attempts);
+    if (job.unique_for != 0) parse = put(parse, "unique_for", view(psprintf(INT64_FORMAT " us", job.unique_for)));
+    return parse;
+}
+
 // The job as push takes it; only the mode: the same job once more.
 Datum make_next_run(const new_job *job, on_conflict mode) {
     JsonbParseState *parse = nullptr;
@@ -88,21 +102,23 @@ Datum make_next_run(const new_job *job, on_conflict mode) {
         char time[MAXDATELEN + 1];
         const int zone = 0;
         JsonEncodeDateTime(time, TimestampTzGetDatum(job->scheduled_at), TIMESTAMPTZOID, &zone);
-        parse = put(parse, "func", job->func);
-        parse = put(parse, "queue", job->queue);
-        parse = put(parse, "unique_key", job->key);
-        if (job->concurrency_key.data != nullptr) parse = put(parse, "concurrency_key", job->concurrency_key);
-        parse = put(parse, "kwargs", job->kwargs);
-        parse = put(parse, "limits", job->limits);
-        parse = put(parse, "meta", job->meta);
-        parse = put(parse, "priority", job->priority);
-        parse = put(parse, "max_attempts", job->max_attempts);
+        parse = put_job(parse, *job);
         parse = put(parse, "scheduled_at", view(time));
-        if (job->unique_for != 0) parse = put(parse, "unique_for", view(psprintf(INT64_FORMAT " us", job->unique_for)));
     }
     parse = put(parse, "on_conflict", view(mode_names[static_cast<int>(mode)]));
     return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&parse, WJB_END_OBJECT, nullptr)));
 }
+
+}  // namespace
+
+Datum describe_job(const new_job &job) {
+    JsonbParseState *parse = nullptr;
+    pushJsonbValue(&parse, WJB_BEGIN_OBJECT, nullptr);
+    parse = put_job(parse, job);
+    return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&parse, WJB_END_OBJECT, nullptr)));
+}
+
+namespace {
 
 // The next run noted in the row in slot; its texts point into the slot.
 new_job read_next_run(TupleTableSlot *slot) {

@@ -11,6 +11,9 @@ namespace chancy {
 bool end_attempt(table &jobs, TupleTableSlot *slot, state *after);
 void push_next_run(table &jobs, HeapTuple ended);
 
+// The job as push takes it, as jsonb, without when it is due.
+Datum describe_job(const new_job &job);
+
 // A claim that passed by pushers with on_conflict rerun: the job in jobs.next is to run once more.
 void note_rerun(table &jobs);
 

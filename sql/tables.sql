@@ -90,8 +90,19 @@ CREATE TABLE chancy.cron (
     job        jsonb       NOT NULL,
     cron       text        NOT NULL,
     last_run   timestamptz,
-    next_run   timestamptz NOT NULL
+    next_run   timestamptz NOT NULL,
+    time_zone      text,
+    missed         text,
+    grace          interval,
+    skipped_times  text,
+    repeated_times text,
+    overlap        boolean,
+    paused         boolean,
+    push           jsonb,
+    due_at         timestamptz
 );
+-- The next tick of each schedule. What Python could not honour has a next_run that never comes, and its own in due_at.
+CREATE INDEX cron_due ON chancy.cron ((CASE WHEN next_run < '9999-12-31 00:00:00+00' THEN next_run ELSE due_at END));
 
 CREATE TABLE chancy.workflows (
     id         uuid        PRIMARY KEY,
@@ -168,7 +179,10 @@ COMMENT ON COLUMN chancy.workers.owner IS 'The role that announced the worker; N
 COMMENT ON TABLE chancy.leader IS 'Leadership among Python workers';
 COMMENT ON TABLE chancy.queue_rate_limits IS 'Jobs fetched in the current window of a rate-limited queue';
 COMMENT ON COLUMN chancy.queue_rate_limits.full_at IS 'When the token bucket of the queue is full again';
-COMMENT ON TABLE chancy.cron IS 'Schedules';
+COMMENT ON TABLE chancy.cron IS 'Schedules. Written by the functions of this schema, and by Chancy''s Python plugin';
+COMMENT ON COLUMN chancy.cron.next_run IS 'The next tick; 9999-12-31: Python is not to run it, due_at tells the tick';
+COMMENT ON COLUMN chancy.cron.push IS 'The job as push takes it, where job cannot hold it all';
+COMMENT ON COLUMN chancy.cron.due_at IS 'The next tick where next_run is 9999-12-31; NULL while paused';
 COMMENT ON TABLE chancy.workflows IS 'Workflows';
 COMMENT ON TABLE chancy.workflow_steps IS 'Steps of workflows';
 COMMENT ON TABLE chancy.metrics IS 'History of metrics, newest first';

@@ -24,6 +24,8 @@ INSERT INTO calls (call) VALUES
     ('exchange(''w'', ''[{"id": "00000000-0000-0000-0000-000000000002", "started_at": "2020-01-01Z", "outcome": "succeeded"}]'', ''q1'', 1)'),
     ('running_jobs(''w'')'), ('heartbeat(''w'', ''{}'', ''{}'')'), ('acquire_leadership(''w'', ''1 min'')'), ('release_leadership(''w'')'), ('retire_worker(''w'')'), ('recover_jobs()'), ('maintain()'), ('next_maintenance()'), ('wake_maintenance()'), ('list_tasks()'),
     ('set_task(''pruner'')'), ('reset_task(''pruner'')'), ('check_task(''pruner'', ''{}'')'), ('list_queues()'),
+    ('schedule_cron(''k'', ''@yearly'', ''{"func": "f", "queue": "q1"}'')'), ('pause_cron(''k'')'), ('resume_cron(''k'')'), ('push_cron(''k'')'), ('list_cron()'), ('run_cron()'),
+    ('unschedule_cron(''k'')'), ('next_runs(''@yearly'')'),
     ('list_workers()'), ('get_job(''00000000-0000-0000-0000-000000000001'')'), ('get_jobs(''{00000000-0000-0000-0000-000000000001}'')'),
     ('get_live_job(''in q1'')'), ('list_jobs()'), ('watch_jobs(''{}'')'), ('cancel_job(''00000000-0000-0000-0000-000000000001'')'),
     ('cancel_jobs(''{00000000-0000-0000-0000-000000000001}'')'), ('retry_job(''00000000-0000-0000-0000-000000000001'')'),

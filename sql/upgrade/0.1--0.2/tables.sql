@@ -26,3 +26,18 @@ COMMENT ON COLUMN chancy.jobs.rerun IS 'Pushed with on_conflict rerun: a claim t
 COMMENT ON COLUMN chancy.jobs.next_run IS 'What is to run when this job has ended, as push takes it; without func: the same once more';
 COMMENT ON COLUMN chancy.jobs.unique_until IS 'Until then unique_key is taken, even if the job has ended';
 COMMENT ON COLUMN chancy.jobs.raised_at IS 'When reprioritize raised its priority last';
+ALTER TABLE chancy.cron
+    ADD COLUMN time_zone text,
+    ADD COLUMN missed text,
+    ADD COLUMN grace interval,
+    ADD COLUMN skipped_times text,
+    ADD COLUMN repeated_times text,
+    ADD COLUMN overlap boolean,
+    ADD COLUMN paused boolean,
+    ADD COLUMN push jsonb,
+    ADD COLUMN due_at timestamptz;
+CREATE INDEX cron_due ON chancy.cron ((CASE WHEN next_run < '9999-12-31 00:00:00+00' THEN next_run ELSE due_at END));
+COMMENT ON TABLE chancy.cron IS 'Schedules. Written by the functions of this schema, and by Chancy''s Python plugin';
+COMMENT ON COLUMN chancy.cron.next_run IS 'The next tick; 9999-12-31: Python is not to run it, due_at tells the tick';
+COMMENT ON COLUMN chancy.cron.push IS 'The job as push takes it, where job cannot hold it all';
+COMMENT ON COLUMN chancy.cron.due_at IS 'The next tick where next_run is 9999-12-31; NULL while paused';

@@ -1,0 +1,12 @@
+// Pushing, for calls that make the jobs themselves: see push.cpp.
+#pragma once
+
+#include "buffer.hpp"
+
+namespace chancy {
+
+// Pushes now, or reserves ids and pushes at commit, under this call's name. What the jobs point to lives in the call's
+// memory.
+std::span<change> push_all(moment m, const char *name, std::span<new_job> given);
+
+}  // namespace chancy
