@@ -38,6 +38,8 @@ SELECT refused('chancy.adopt_history(''public'')');
 
 -- Life goes on: the keys are taken, the jobs run, the dead worker's job is recovered.
 SELECT created FROM chancy.push_many('[{"func": "new", "unique_key": "z"}, {"func": "new", "unique_key": "later"}, {"func": "new", "unique_key": "b"}]');
+-- (A worker that was last seen before the server started would have time to come back.)
+UPDATE chancy.workers SET last_seen = now() WHERE worker_id = 'py1';
 SELECT recovered FROM chancy.recover_jobs();
 SELECT func, state, priority FROM chancy.fetch_jobs('default', 'w', 3);
 SELECT state, applied FROM chancy.apply_updates('w', updates('succeeded', 'app.urgent', 'app.pending') || jsonb_build_array(an_update('app.running', 'failed')));
