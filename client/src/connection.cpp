@@ -23,10 +23,10 @@ std::string trimmed(const char* text) {
 
 namespace {
 
-// Warnings go to stderr, as libpq does it; but that the connection ends will be told by the next call.
+// Warnings go to stderr, as libpq does it; but that the connection ends (class 57P) will be told by the next call.
 void notice(void*, const PGresult* r) {
-    const char* severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
-    if (!severity || std::strcmp(severity, "FATAL") != 0) std::fputs(PQresultErrorMessage(r), stderr);
+    const char* state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+    if (!state || std::strncmp(state, "57P", 3) != 0) std::fputs(PQresultErrorMessage(r), stderr);
 }
 
 using clock = std::chrono::steady_clock;

@@ -132,6 +132,10 @@ void flow::take(exchanged&& answer, batch& b) {
             if (r.what.retry_at) m_next_look = std::min(m_next_look, now + std::clamp<std::chrono::microseconds>(*r.what.retry_at - chancy::now(), 0us, 1h) + 1ms);
         for (job& j : answer.jobs) {
             if (!j.started_at) continue;
+            if (!alive()) {  // others may have it before the heartbeat holds again
+                add_result({.what = release(j)});
+                continue;
+            }
             auto a = std::make_shared<attempt>();
             a->job = std::move(j);
             a->fetched_at = now;

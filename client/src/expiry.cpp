@@ -15,8 +15,8 @@ boot_clock::time_point boot_clock::now() noexcept {
     return time_point(std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec));
 }
 
-expiry::expiry(std::function<void(bool)> tell)
-    : m_tell(std::move(tell)), m_timer(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)), m_end(::eventfd(0, EFD_CLOEXEC)) {
+expiry::expiry(heartbeat_term& term, std::function<void(bool)> tell)
+    : m_term(term), m_tell(std::move(tell)), m_timer(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)), m_end(::eventfd(0, EFD_CLOEXEC)) {
     m_thread = std::thread([this] { thread(); });
 }
 
@@ -29,14 +29,16 @@ expiry::~expiry() {
 
 void expiry::renew(boot_clock::time_point until) {
     const std::lock_guard lock(m_mutex);
-    m_until = until;
+    // The thread may not have noticed yet that the last one was over before this one came.
+    if (m_alive && m_term.over()) m_tell(m_alive = false);
+    m_term.set(until);
     const auto since_boot = until.time_since_epoch();
     const auto whole = std::chrono::floor<std::chrono::seconds>(since_boot);
     itimerspec at{};
     at.it_value = {whole.count(), (since_boot - whole).count()};
     ::timerfd_settime(m_timer, TFD_TIMER_ABSTIME, &at, nullptr);
     // An answer that came too late for one heartbeat may be in time for none.
-    if (m_alive || boot_clock::now() >= until) return;
+    if (m_alive || m_term.over()) return;
     m_alive = true;
     m_tell(true);
 }
@@ -48,7 +50,7 @@ void expiry::thread() {
         if (p[1].revents != 0) return;
         const std::lock_guard lock(m_mutex);
         std::uint64_t times;
-        if (::read(m_timer, &times, sizeof times) < 0 || !m_alive || boot_clock::now() < m_until) continue;  // renewed meanwhile
+        if (::read(m_timer, &times, sizeof times) < 0 || !m_alive || !m_term.over()) continue;  // renewed meanwhile
         m_alive = false;
         m_tell(false);
     }

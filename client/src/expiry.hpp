@@ -5,6 +5,7 @@
 // wake up and believe its heartbeat good, when others have had its jobs for long.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <mutex>
@@ -21,11 +22,22 @@ struct boot_clock {
     static time_point now() noexcept;
 };
 
+// Until when the heartbeat is good. What starts a handler looks at it too: a machine that wakes up may run that thread before the
+// one below. Threads: any.
+class heartbeat_term {
+public:
+    void set(boot_clock::time_point until) noexcept { m_until = until.time_since_epoch().count(); }
+    [[nodiscard]] bool over() const noexcept { return boot_clock::now().time_since_epoch().count() >= m_until; }
+
+private:
+    std::atomic<boot_clock::rep> m_until{0};
+};
+
 class expiry {
 public:
     // tell(false): it has expired, called on the thread; tell(true): it holds again, called by renew().
     // Never two at once.
-    explicit expiry(std::function<void(bool alive)> tell);
+    expiry(heartbeat_term& term, std::function<void(bool alive)> tell);
     ~expiry();
     expiry(const expiry&) = delete;
     expiry& operator=(const expiry&) = delete;
@@ -35,10 +47,10 @@ public:
 private:
     void thread();
 
+    heartbeat_term& m_term;
     const std::function<void(bool)> m_tell;
     std::mutex m_mutex;
     bool m_alive = false;
-    boot_clock::time_point m_until{};
     int m_timer, m_end;
     std::thread m_thread;
 };

@@ -107,7 +107,7 @@ std::vector<uuid> flow::in_hand() const {
 void flow::handler_thread() {
     std::unique_lock lock(m_mutex);
     for (;;) {
-        m_work.wait(lock, [&] { return m_done || (m_alive && !m_ready.empty() && static_cast<int>(m_running.size()) < m_concurrency); });
+        m_work.wait(lock, [&] { return m_done || can_start(); });
         if (m_done) return;
         const std::shared_ptr<attempt> mine = std::move(m_ready.front());
         m_ready.pop_front();

@@ -52,6 +52,9 @@ private:
         bool finished = false;
     };
 
+    [[nodiscard]] bool can_start() const { return alive() && !m_ready.empty() && static_cast<int>(m_running.size()) < m_concurrency; }
+    [[nodiscard]] bool alive() const { return m_alive && !m_shared->term->over(); }
+
     // flow.cpp: deciding, under m_mutex
     void flow_thread();
     void handler_thread();

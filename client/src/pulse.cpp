@@ -22,7 +22,7 @@ pulse::pulse(std::shared_ptr<const shared> with, std::vector<std::shared_ptr<flo
       m_interval(std::min(m_shared->options.heartbeat_interval, m_shared->options.heartbeat_timeout / 3)),
       m_patience(std::clamp<std::chrono::milliseconds>(m_shared->options.heartbeat_timeout / 9, 100ms, 10s)),
       m_wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      m_expiry([this](bool alive) {
+      m_expiry(*m_shared->term, [this](bool alive) {
           if (!alive) expired();
           for (const auto& f : m_flows) f->set_alive(alive);
       }) {
@@ -151,6 +151,7 @@ void pulse::hear(const event& e) {
 // On the thread of m_expiry.
 void pulse::expired() {
     m_shared->log(log_level::error, "the heartbeat could not be renewed: handlers are stopped before others run their jobs");
+    if (m_stop) return;
     m_beat_now = true;  // the machine may have slept, and the next beat be far away
     ::eventfd_write(m_wake, 1);
 }

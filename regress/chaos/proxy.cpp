@@ -113,6 +113,9 @@ void proxy::thread() {
             const std::lock_guard lock(m_mutex);
             for (pipe& p : m_pipes) {
                 p.silent = p.silent || m_silent;
+                const auto now = std::chrono::steady_clock::now();
+                if (p.silent && p.silent_since == decltype(now)()) p.silent_since = now;
+                if (p.silent && !m_silent && now - p.silent_since > std::chrono::seconds(20)) p.closed = true;
                 // A silent pipe passes on nothing, the end of a peer neither.
                 for (const int fd : {p.client, p.server}) fds.push_back({p.silent ? -1 : fd, POLLIN, 0});
             }

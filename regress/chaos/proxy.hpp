@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <list>
 #include <mutex>
 #include <thread>
@@ -18,7 +19,7 @@ public:
     [[nodiscard]] int port() const noexcept { return m_port; }
     // Nothing is forwarded any more, nor is any connection accepted here ever served; none is closed.
     void go_silent() { m_silent = true; }
-    // New connections work again; the old ones stay silent for ever.
+    // New connections work again; the old ones stay silent, until the server's keepalives would have found them dead (20 s).
     void speak() { m_silent = false; }
     // Those that are open now go silent, new ones work: what a router does that forgets them. How many.
     int forget_connections();
@@ -29,6 +30,7 @@ private:
     struct pipe {
         int client, server;
         bool silent, closed = false;
+        std::chrono::steady_clock::time_point silent_since{};
     };
     void thread();
     void accept_one();

@@ -17,7 +17,7 @@ namespace chaos {
 using namespace std::chrono_literals;
 
 std::vector<std::string> sql(const std::string& conninfo, const std::string& statement) {
-    PGconn* c = PQconnectdb((conninfo + " connect_timeout=10").c_str());
+    PGconn* c = PQconnectdb((conninfo + " connect_timeout=60").c_str());
     PQsetNoticeProcessor(c, [](void*, const char*) {}, nullptr);
     std::string problem = PQstatus(c) == CONNECTION_OK ? "" : PQerrorMessage(c);
     std::vector<std::string> out;
