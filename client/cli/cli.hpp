@@ -29,6 +29,7 @@ void add_queue(CLI::App& app, context& with);
 void add_job(CLI::App& app, context& with);
 void add_maintenance(CLI::App& app, context& with);
 void add_event(CLI::App& app, context& with);
+void add_cron(CLI::App& app, context& with);
 void add_interop(CLI::App& app, context& with);
 void add_workflow(CLI::App& app, context& with);
 void add_metrics(CLI::App& app, context& with);

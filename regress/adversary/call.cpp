@@ -194,6 +194,8 @@ void worker::single_worker() {
         case 1: call("SELECT * FROM chancy.recover_jobs(1, '1 s', " + std::to_string(m_dice.roll(1, 5)) + ")", {}); break;
         case 2: call("SELECT chancy.prune_jobs('{\"queue\": \"brief\"}', " + std::to_string(m_dice.roll(1, 20)) + ")", {}); break;
         case 3: call("SELECT * FROM chancy.maintain()", {}); break;
+        case 4: call("SELECT * FROM chancy.run_cron(" + std::to_string(m_dice.roll(1, 3)) + ")", {}); break;
+        case 5: call(std::string("SELECT chancy.") + (m_dice.percent(50) ? "pause" : "resume") + "_cron('keep')", {}); break;
         default: call("SELECT chancy.heartbeat(" + quote(random_worker()) + ", '{}', '{q0,q1}', '2 s')", {}); break;
     }
 }

@@ -45,6 +45,8 @@ constexpr law laws[] = {
     {"started_at of a job does not rise",
      "SELECT * FROM (SELECT id, started_at, lag(ctid) OVER w AS before, ctid, lag(started_at) OVER w AS earlier FROM adv.claimed "
      "WINDOW w AS (PARTITION BY id ORDER BY started_at)) c WHERE started_at <= earlier"},
+    {"a tick of a schedule was pushed twice",
+     "SELECT meta -> 'cron', count(*), string_agg(id::text, ' ') FROM chancy.jobs WHERE meta #>> '{cron,key}' = 'own' GROUP BY 1 HAVING count(*) > 1"},
     {"a job is in an impossible state",
      "SELECT * FROM chancy.jobs WHERE (state = 'running' AND (taken_by IS NULL OR started_at IS NULL)) OR (state IN ('succeeded', "
      "'failed')) <> (completed_at IS NOT NULL)"},

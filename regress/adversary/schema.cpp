@@ -58,6 +58,10 @@ SELECT chancy.declare_queue('q1');
 SELECT chancy.declare_queue('limited', rate_limit => 200, rate_limit_window => 1);
 SELECT chancy.declare_queue('brief');
 SELECT chancy.declare_queue('few', max_running => 4, max_running_per_key => 2);
+-- Ticks every second: of a key of their own, of keys that everybody pushes, and without a key.
+SELECT chancy.schedule_cron('own', '* * * * * *', '{"func": "adv.tick", "queue": "q1"}', overlap => true, missed => 'all up to 5', grace => '2 s');
+SELECT chancy.schedule_cron('keep', '* * * * * *', '{"func": "adv.tick", "queue": "q0", "unique_key": "k10"}');
+SELECT chancy.schedule_cron('rerun', '* * * * * *', '{"func": "adv.tick", "queue": "q0", "unique_key": "k11", "on_conflict": "rerun"}');
 -- maintain() has something to do all the time; the book forgives what is deleted of "brief".
 INSERT INTO chancy.tasks (name, every, settings) VALUES ('recovery', '1 s', '{"grace": 2, "max_recoveries": 2}'),
     ('pruner', '1 s', '{"rule": {"queue": "brief"}}'), ('workers', '1 s', '{"keep": 60}'), ('next_runs', '1 s', '{}');

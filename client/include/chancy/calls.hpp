@@ -16,6 +16,7 @@
 
 #include <chancy/call.hpp>
 #include <chancy/interop.hpp>
+#include <chancy/cron.hpp>
 #include <chancy/job.hpp>
 #include <chancy/maintenance.hpp>
 #include <chancy/metrics.hpp>
@@ -85,6 +86,15 @@ call<bool> reset_task(const std::string& name);
 call<int> reprioritize(const raise_options& how);
 call<bool> acquire_leadership(const std::string& worker_id, std::chrono::milliseconds ttl);
 call<bool> release_leadership(const std::string& worker_id);
+call<std::optional<timestamp>> schedule_cron(const new_cron& wanted);
+call<bool> unschedule_cron(const std::string& key);
+call<bool> pause_cron(const std::string& key);
+call<bool> resume_cron(const std::string& key);
+call<std::optional<uuid>> push_cron(const std::string& key);
+call<std::vector<cron_row>> list_cron();
+call<std::vector<cron_tick>> run_cron(int up_to);
+call<std::vector<next_run>> next_runs(const std::string& expression, const std::string& time_zone, int n, std::optional<timestamp> after,
+                                      const std::string& skipped_times, const std::string& repeated_times);
 call<void> watch_jobs(std::span<const uuid> ids, std::chrono::milliseconds for_time);
 call<void> enable_python_interop(const std::optional<std::string>& role);
 call<void> disable_python_interop();
@@ -243,6 +253,23 @@ public:
     }
     // Values of your own; they show when maintain() has folded them, within a minute. How many.
     answer<int> record_metrics(std::span<const metric> metrics) { return this->make(detail::describe::record_metrics(metrics)); }
+
+    // cron. The next tick; absent if paused. Makes the schedule or replaces it
+    answer<std::optional<timestamp>> schedule_cron(const new_cron& wanted) { return this->make(detail::describe::schedule_cron(wanted)); }
+    // false: no such schedule
+    answer<bool> unschedule_cron(name key) { return this->make(detail::describe::unschedule_cron(key)); }
+    answer<bool> pause_cron(name key) { return this->make(detail::describe::pause_cron(key)); }
+    answer<bool> resume_cron(name key) { return this->make(detail::describe::resume_cron(key)); }
+    // Its job now, whatever its ticks; absent: no such schedule
+    answer<std::optional<uuid>> push_cron(name key) { return this->make(detail::describe::push_cron(key)); }
+    [[nodiscard]] answer<std::vector<cron_row>> list_cron() { return this->make(detail::describe::list_cron()); }  // by key
+    // Pushes what is due, as maintain() does; never waits
+    answer<std::vector<cron_tick>> run_cron(int up_to = 1000) { return this->make(detail::describe::run_cron(up_to)); }
+    // What an expression means: its next n ticks, 1 to 10,000, after now unless told
+    [[nodiscard]] answer<std::vector<next_run>> next_runs(name expression, name time_zone = "UTC", int n = 5, std::optional<timestamp> after = {},
+                                                          name skipped_times = "as_cron", name repeated_times = "as_cron") {
+        return this->make(detail::describe::next_runs(expression, time_zone, n, after, skipped_times, repeated_times));
+    }
 
     // event: ask for job.finished events of these jobs (see event.hpp; wait_for_job there does it all)
     answer<void> watch_jobs(ids of, milliseconds for_time = std::chrono::seconds(60)) { return this->make(detail::describe::watch_jobs(of, for_time)); }

@@ -12,6 +12,7 @@
 #include <chancy/calls.hpp>
 #include <chancy/client.hpp>
 #include <chancy/command.hpp>
+#include <chancy/cron.hpp>
 #include <chancy/error.hpp>
 #include <chancy/event.hpp>
 #include <chancy/handler.hpp>
