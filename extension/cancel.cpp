@@ -3,11 +3,13 @@
 #include "buffer.hpp"
 #include "role.hpp"
 #include "rows.hpp"
+#include "sql_job.hpp"
 
 namespace chancy {
 
 void write_cancel(table &jobs, TupleTableSlot *slot, TimestampTz now) {
     job_row row = read_job(slot);
+    if (row.is == state::running && row.taken_by.data != nullptr) stop_sql_job(row.taken_by);
     set_state(jobs, state::failed);
     set(jobs, jobs_completed_at, TimestampTzGetDatum(now));
     set(jobs, jobs_errors, append_error(slot->tts_values[jobs_errors - 1], row.attempts, view("cancelled")));

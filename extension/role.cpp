@@ -82,7 +82,9 @@ constexpr const char *producer_functions =
     "chancy.push_many(pg_catalog.jsonb), chancy.push_at_commit(pg_catalog.jsonb), chancy.pushed(), chancy.flush(), "
     "chancy.id_time(pg_catalog.uuid), chancy.push_workflow(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text), "
     "chancy.add_steps(pg_catalog.uuid, pg_catalog.jsonb), chancy.push_group(pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb), "
-    "chancy.next_runs(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text)";
+    "chancy.next_runs(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text), "
+    "chancy.push_sql(pg_catalog.regprocedure, pg_catalog.jsonb, pg_catalog.text, pg_catalog.int4, pg_catalog.int4, "
+    "pg_catalog.timestamptz, pg_catalog.interval, pg_catalog.interval)";
 constexpr const char *worker_functions =
     "chancy.fetch_jobs(pg_catalog.text, pg_catalog.text, pg_catalog.int4), "
     "chancy.apply_updates(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text), "
@@ -131,6 +133,8 @@ void grant(FunctionCallInfo fcinfo, role_kind kind) {
             run(psprintf("GRANT USAGE ON ALL SEQUENCES IN SCHEMA chancy TO %s", name));
             // Giving rights away stays with the owner.
             run(psprintf("REVOKE ALL ON chancy.grants FROM %s", name));
+            // So does saying what runs as whom.
+            run(psprintf("REVOKE INSERT, UPDATE ON chancy.sql_jobs FROM %s", name));
         } else {
             run(psprintf("GRANT EXECUTE ON FUNCTION %s TO %s",
                              kind == role_kind::producer ? producer_functions : worker_functions, name));

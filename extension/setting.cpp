@@ -7,7 +7,7 @@ namespace chancy {
 
 struct settings setting = {
     .mode = static_cast<int>(push_mode::automatic), .flush_timeout = 30000, .hot_key_bound = 500, .duplicate_lock = true, .metrics_interval = 1000,
-    .maintenance = true, .maintenance_interval = 60, .maintenance_workers = 2};
+    .maintenance = true, .maintenance_interval = 60, .maintenance_workers = 2, .sql_workers = 2};
 
 void define_settings() {
     static const config_enum_entry modes[] = {{"auto", static_cast<int>(push_mode::automatic), false},
@@ -46,6 +46,9 @@ void define_settings() {
                             "Each takes one of max_worker_processes while it works; the launcher takes one always.",
                             &setting.maintenance_workers, setting.maintenance_workers, 1, most_slots, PGC_SIGHUP, 0, nullptr,
                             nullptr, nullptr);
+    DefineCustomIntVariable("chancy.sql_workers", "How many background workers run SQL jobs in one database, at most.",
+                            "Each takes one of max_worker_processes while there is something to run. 0: none; CALL chancy.run_sql_jobs() runs them.",
+                            &setting.sql_workers, setting.sql_workers, 0, most_slots, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     compat::reserve_settings("chancy");
 }
 

@@ -17,6 +17,7 @@ struct settings {
     bool maintenance;
     int maintenance_interval;  // s
     int maintenance_workers;
+    int sql_workers;
 };
 extern struct settings setting;
 

@@ -17,6 +17,7 @@ extern const task workflows_task;
 extern const task next_runs_task;
 extern const task metrics_task;
 extern const task cron_task;
+extern const task sql_jobs_task;
 
 namespace {
 
@@ -29,6 +30,7 @@ constexpr const task *all_tasks[] = {
     &next_runs_task,
     &metrics_task,
     &cron_task,
+    &sql_jobs_task,
 };
 
 const char *list_names() {

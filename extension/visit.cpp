@@ -2,6 +2,7 @@
 // holds its locks for another, and goes.
 #include "background.hpp"
 #include "maintenance.hpp"
+#include "sql_job.hpp"
 
 extern "C" {
 #include "commands/dbcommands.h"
@@ -56,7 +57,7 @@ bool run_tasks() {
 visit look_after(TimestampTz *next) {
     TimestampTz end = GetCurrentTimestamp() + longest_visit;
     do {
-        if (!run_tasks() || !in_transaction([=] { *next = next_due(); })) return visit::absent;
+        if (!run_tasks() || !in_transaction([=] { *next = std::min(next_due(), start_sql_workers()); })) return visit::absent;
     } while (*next <= GetCurrentTimestamp() && GetCurrentTimestamp() < end);
     return visit::done;
 }

@@ -39,6 +39,7 @@ INSERT INTO calls (call) VALUES
     ('enable_python_interop()'), ('enable_python_interop(''regress_role_public'')'), ('disable_python_interop()'), ('interop_status()'),
     ('adopt(''public'', ''none_'')'), ('adopt_history(''public'', ''none_'')'), ('give_back(''public'', ''none_'')'),
     ('record_metrics(''[]'')'), ('fold_metrics(1)'), ('queue_depths()'),
+    ('push_sql(''chancy.id_time(uuid)'', ''["00000000-0000-0000-0000-000000000001"]'', ''q1'')'), ('push_sql(''chancy.id_time(uuid)'', ''["00000000-0000-0000-0000-000000000001"]'', ''q2'')'), ('list_sql_jobs()'), ('run_sql_jobs()'),
     ('grant_producer(''regress_role_public'')'), ('grant_worker(''regress_role_public'')'), ('grant_admin(''regress_role_public'')');
 DROP ROLE IF EXISTS regress_role_public, regress_role_producer, regress_role_producer_q1, regress_role_worker, regress_role_worker_q1, regress_role_admin,
     regress_role_member, "regress_role ""odd""";
