@@ -171,9 +171,10 @@ void insert_steps(workflow_tables &t, const workflow_change &w, change_list &lis
     if (w.kind == workflow_kind::push) tell_workflow("workflow.created", row);
 }
 
-// Adds what is to be done with the jobs of the workflow.
-void add_changes(workflow_tables &t, const workflow_change &w, change_kind kind, change_list &list) {
+// Adds what is to be done with the jobs of the workflow; to how many.
+int add_changes(workflow_tables &t, const workflow_change &w, change_kind kind, change_list &list) {
     step_list steps = steps_of_workflow(t, w.id);
+    int added = 0;
     for (int i = 0; i < steps.count; i++) {
         if (!steps.items[i].has_job) continue;
         if (kind == change_kind::retry) {
@@ -181,7 +182,9 @@ void add_changes(workflow_tables &t, const workflow_change &w, change_kind kind,
             if (!find_job(t.jobs, t.job_by_id, steps.items[i].job, t.jobs.found) || read_job(t.jobs.found).is != state::failed) continue;
         }
         list.add(kind, w).id = steps.items[i].job;
+        added++;
     }
+    return added;
 }
 
 bool has_undone(workflow_tables &t, const pg_uuid_t &workflow) {
@@ -219,9 +222,10 @@ void begin_one(workflow_tables &t, workflow_change &w, bool exists, change_list 
             break;
         case workflow_kind::retry:
             w.applied = (row.status == workflow_status::failed || row.status == workflow_status::cancelled) && !has_undone(t, w.id);
-            if (!w.applied) break;
-            add_changes(t, w, change_kind::retry, list);
-            reopen(t, row);
+            if (!w.applied && (row.status != workflow_status::none || row.pending)) break;
+            // One that only Python has seen has failed if one of its jobs has.
+            if (add_changes(t, w, change_kind::retry, list) > 0) w.applied = true;
+            if (w.applied) reopen(t, row);
             break;
         case workflow_kind::push:
             break;

@@ -103,11 +103,29 @@ void step_results(FunctionCallInfo fcinfo, const rows &out) {
     });
 }
 
+// The state of a workflow under way is ours to say: Python's plugin would end one with a failed step, whatever its policy.
+HeapTuple keep_state(const TriggerData &t) {
+    if (TRIGGER_FIRED_BY_DELETE(t.tg_event)) return nullptr;
+    int column = 3;
+    bool null;
+    Datum state = heap_getattr(t.tg_trigtuple, column, RelationGetDescr(t.tg_relation), &null);
+    return heap_modify_tuple_by_cols(t.tg_newtuple, RelationGetDescr(t.tg_relation), 1, &column, &state, &null);
+}
+
 }  // namespace
 
 }  // namespace chancy
 
 extern "C" {
+
+CHANCY_FUNCTION(chancy_workflow_guard) {
+    using namespace chancy;
+    auto *t = reinterpret_cast<TriggerData *>(fcinfo->context);
+    if (!CALLED_AS_TRIGGER(fcinfo) || RelationGetRelid(t->tg_relation) != table_oid("workflows") || !TRIGGER_FIRED_FOR_ROW(t->tg_event) ||
+        !TRIGGER_FIRED_BEFORE(t->tg_event) || TRIGGER_FIRED_BY_INSERT(t->tg_event))
+        ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("this function is for chancy.workflows and its own triggers only")));
+    return PointerGetDatum(keep_state(*t));
+}
 
 CHANCY_FUNCTION(chancy_advance_workflows) {
     using namespace chancy;

@@ -42,6 +42,17 @@ CREATE INDEX workflow_steps_job ON chancy.workflow_steps (job_id) WHERE job_id I
 CREATE INDEX workflow_steps_waits_for ON chancy.workflow_steps (waits_for) WHERE waits_for IS NOT NULL;
 CREATE INDEX workflow_steps_new ON chancy.workflow_steps (workflow_id) WHERE dependency_ids IS NULL;
 
+-- Python's plugin writes its own idea of the state, and deletes old workflows that have failed in its eyes.
+CREATE FUNCTION chancy.workflow_guard()
+RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'chancy_workflow_guard';
+COMMENT ON FUNCTION chancy.workflow_guard() IS 'Keeps the state of a workflow under way as it is, and the workflow while it is being compensated';
+CREATE TRIGGER chancy_guard BEFORE UPDATE OF state ON chancy.workflows
+    FOR EACH ROW WHEN (OLD.status IN ('running', 'compensating') AND NEW.status = OLD.status) EXECUTE FUNCTION chancy.workflow_guard();
+COMMENT ON TRIGGER chancy_guard ON chancy.workflows IS 'For statements of Python; cancel_workflow ends a workflow';
+CREATE TRIGGER chancy_keep BEFORE DELETE ON chancy.workflows
+    FOR EACH ROW WHEN (OLD.status = 'compensating') EXECUTE FUNCTION chancy.workflow_guard();
+COMMENT ON TRIGGER chancy_keep ON chancy.workflows IS 'For statements of Python; cancel_workflow ends a workflow';
+
 -- No key: an insert never meets anybody.
 CREATE TABLE chancy.workflow_todo (
     workflow_id uuid    NOT NULL,

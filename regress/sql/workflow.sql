@@ -168,6 +168,23 @@ INSERT INTO chancy.workflow_steps (workflow_id, step_id, job_data, dependencies,
     ('00000000-0000-0000-0000-000000000002', 'p2', '{"f": "m.p2", "k": {}, "p": 0, "a": 1, "s": 1700000000, "l": [], "u": null, "q": "default", "m": {}}', '["p1"]', NULL);
 SELECT work(), work(), status('00000000-0000-0000-0000-000000000002');
 
+-- Its plugin does not end what goes on, nor its clean-up delete what is being compensated; a workflow that failed under its hands can be retried.
+SELECT chancy.push_workflow('goes on', '[{"step": "a", "func": "a"}, {"step": "b", "func": "b"}]', 'continue') AS id \gset
+SELECT work(1, 'a');
+INSERT INTO chancy.workflows (id, name, state) VALUES (:'id', 'goes on', 'failed') ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, updated_at = now();
+SELECT status(:'id'), work(), status(:'id') AS afterwards;
+SELECT chancy.push_workflow('is undone', '[{"step": "a", "func": "a", "undo": {"func": "u"}}, {"step": "b", "func": "b", "after": ["a"]}]', 'compensate') AS id \gset
+SELECT work(1), work(1, 'b');
+DELETE FROM chancy.workflows WHERE state NOT IN ('pending', 'running') AND id = :'id';
+SELECT status(:'id'), work();
+INSERT INTO chancy.workflows (id, name, state) VALUES ('00000000-0000-0000-0000-000000000003', 'python', 'failed');
+INSERT INTO chancy.jobs (id, queue, func, state, attempts) VALUES (repeat('c', 32)::uuid, 'default', 'm.c1', 'failed', 1);
+INSERT INTO chancy.workflow_steps (workflow_id, step_id, job_data, dependencies, job_id) VALUES
+    ('00000000-0000-0000-0000-000000000003', 'c1', '{"f": "m.c1", "q": "default"}', '[]', repeat('c', 32)::uuid),
+    ('00000000-0000-0000-0000-000000000003', 'c2', '{"f": "m.c2", "q": "default"}', '["c1"]', NULL);
+SELECT chancy.retry_workflow('00000000-0000-0000-0000-000000000003');
+SELECT work(), (SELECT advanced FROM chancy.advance_workflows()), work(), status('00000000-0000-0000-0000-000000000003');
+
 -- A job that was deleted counts as failed. A worker that dies too often fails its step.
 SELECT chancy.push_workflow('lost', '[{"step": "a", "func": "lost"}, {"step": "b", "func": "b", "after": ["a"]}]') AS id \gset
 DELETE FROM chancy.jobs WHERE func = 'lost';
