@@ -1,5 +1,8 @@
 #include <chancy/command.hpp>
 
+#include "attempt.hpp"
+#include "descriptor.hpp"
+
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -8,8 +11,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <csignal>
-#include <spawn.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,26 +23,13 @@ extern char** environ;
 namespace chancy {
 namespace {
 
-using clock = std::chrono::steady_clock;
+using detail::clock;
+using detail::descriptor;
+using detail::failure;
 using std::chrono::milliseconds;
 
 constexpr std::size_t longest_tail = 8 * 1024;       // of both outputs, for the error
 constexpr std::size_t longest_result = 1024 * 1024;  // a longer standard output is no result
-
-class descriptor {
-public:
-    explicit descriptor(int fd = -1) : m_fd(fd) {}
-    descriptor(descriptor&& other) noexcept : m_fd(std::exchange(other.m_fd, -1)) {}
-    descriptor& operator=(descriptor&& other) noexcept { std::swap(m_fd, other.m_fd); return *this; }
-    ~descriptor() { close(); }
-    void close() { if (m_fd >= 0) ::close(std::exchange(m_fd, -1)); }
-    [[nodiscard]] int get() const { return m_fd; }
-
-private:
-    int m_fd;
-};
-
-std::runtime_error failure(const char* what) { return std::runtime_error(std::string(what) + ": " + std::strerror(errno)); }
 
 std::array<descriptor, 2> make_pipe() {
     int fds[2];
@@ -53,28 +44,47 @@ struct child {
     descriptor exited;  // a pidfd
 };
 
-child start(const std::string& shell) {
-    auto in = make_pipe(), out = make_pipe(), err = make_pipe();
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0].get(), 0);
-    posix_spawn_file_actions_adddup2(&actions, out[1].get(), 1);
-    posix_spawn_file_actions_adddup2(&actions, err[1].get(), 2);
-    posix_spawnattr_t attributes;
-    posix_spawnattr_init(&attributes);
-    sigset_t none, all;
+// Between vfork and exec the child runs in our memory while we wait: only system calls, and nothing that it changes is read
+// after it.
+[[noreturn]] void become(const char* shell, const int streams[3], std::optional<rlim_t> memory, pid_t worker) {
+    ::setpgid(0, 0);
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // when the thread that waits for it is gone, and so when the worker is killed
+    if (::getppid() != worker) ::_exit(127);
+    for (int i = 0; i < 3; ++i) ::dup2(streams[i], i);
+    struct sigaction usual{};
+    usual.sa_handler = SIG_DFL;
+    for (int s = 1; s < NSIG; ++s) ::sigaction(s, &usual, nullptr);
+    sigset_t none;
     sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    if (memory) {
+        rlimit limit{};
+        ::getrlimit(RLIMIT_AS, &limit);
+        limit.rlim_cur = *memory < limit.rlim_max ? *memory : limit.rlim_max;
+        limit.rlim_max = limit.rlim_cur;
+        ::setrlimit(RLIMIT_AS, &limit);
+    }
+    const char* const argv[] = {"sh", "-c", shell, nullptr};
+    ::execve("/bin/sh", const_cast<char* const*>(argv), environ);
+    ::_exit(127);
+}
+
+child start(const std::string& shell, std::optional<std::int64_t> memory) {
+    auto in = make_pipe(), out = make_pipe(), err = make_pipe();
+    const int streams[] = {in[0].get(), out[1].get(), err[1].get()};
+    const std::optional<rlim_t> limit = memory ? std::optional(static_cast<rlim_t>(*memory)) : std::nullopt;
+    const pid_t self = ::getpid();
+    // No handler of a signal may run in the child before it is itself.
+    sigset_t all, before;
     sigfillset(&all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    const char* const argv[] = {"sh", "-c", shell.c_str(), nullptr};
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const pid_t pid = ::vfork();
+    if (pid == 0) become(shell.c_str(), streams, limit, self);
+    const int problem = errno;
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (pid < 0) throw std::runtime_error(std::string("cannot start a shell: ") + std::strerror(problem));
     child c;
-    const int problem = ::posix_spawn(&c.pid, "/bin/sh", &actions, &attributes, const_cast<char* const*>(argv), environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    if (problem != 0) throw std::runtime_error(std::string("cannot start a shell: ") + std::strerror(problem));
+    c.pid = pid;
     c.input = std::move(in[1]);
     c.output = std::move(out[0]);
     c.errors = std::move(err[0]);
@@ -97,25 +107,18 @@ void drain(descriptor& from, std::string& tail, std::string* whole) {
     }
 }
 
-std::optional<milliseconds> time_limit(const json& limits) {
-    for (const json& limit : limits)
-        if (limit.value("t", "") == "time") return milliseconds(limit.value("v", std::int64_t{0}) * 1000);
-    return std::nullopt;
-}
-
 }  // namespace
 
 std::optional<json> command::operator()(job_context& context) const {
     const std::string input = json(context.job()).dump() + '\n';
-    child c = start(m_shell);
+    child c = start(m_shell, detail::limit_of(context.job(), "memory"));
     const descriptor asked(::eventfd(0, EFD_CLOEXEC));
     const std::stop_callback ask(context.stop_token(), [&] { ::eventfd_write(asked.get(), 1); });
 
     std::size_t written = 0;
     std::string output, tail;
-    const auto limit = time_limit(context.job().limits);
     constexpr auto never = clock::time_point::max();
-    auto deadline = limit ? clock::now() + *limit : never;
+    auto deadline = context.deadline().value_or(never);
     bool stopping = false, timed_out = false, killed = false;
     int status = 0;
     bool running = true;
@@ -145,7 +148,8 @@ std::optional<json> command::operator()(job_context& context) const {
             killed = true;
             deadline = never;
         } else if (!stopping && (late || p[4].revents != 0)) {
-            timed_out = late;
+            // It is asked for by the same deadline.
+            timed_out = deadline != never && clock::now() + milliseconds(100) >= deadline;
             stopping = true;
             ::kill(-c.pid, SIGTERM);
             deadline = clock::now() + m_patience;
@@ -155,7 +159,7 @@ std::optional<json> command::operator()(job_context& context) const {
     if (c.output.get() >= 0) drain(c.output, tail, &output);
     if (c.errors.get() >= 0) drain(c.errors, tail, nullptr);
 
-    if (timed_out) throw std::runtime_error("time limit of " + std::to_string(limit->count() / 1000) + " s exceeded\n" + tail);
+    if (timed_out) throw std::runtime_error(detail::time_limit_exceeded(context.job()) + "\n" + tail);
     if (stopping) throw cancelled{};
     if (WIFSIGNALED(status)) throw discard("killed by signal " + std::to_string(WTERMSIG(status)) + "\n" + tail);
     if (WEXITSTATUS(status) == 75) throw std::runtime_error("exit status 75\n" + tail);

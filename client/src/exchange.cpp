@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <set>
-#include <system_error>
 
 namespace chancy::detail {
 namespace {
@@ -30,7 +29,6 @@ bool bad_input(const error& e) { return e.sqlstate().starts_with("22") || e.sqls
 void flow::exchange_batch(batch& b) {
     try {
         if (!m_client) connect();
-        if (b.settings) read_settings();
         if (clock::now() >= m_look_for_unknown) release_unknown(b);
         write_alone(b);
         std::vector<update> updates;
@@ -49,45 +47,6 @@ void flow::connect() {
     const worker_options& o = m_shared->options;
     m_client.emplace(o.conninfo, client_options{.retry = {.total = 0ms}, .timeout = patience(o), .connect_timeout = std::min<std::chrono::milliseconds>(patience(o), 10s)});
     m_look_for_unknown = clock::now();  // a reply may have been lost with the last connection
-    if (m_concurrency > 0) return;
-
-    try {
-        if (o.declare_queues) (void)m_client->declare_queue({.name = m_queue});
-    } catch (const error& e) {
-        if (e.sqlstate() != "42501") throw;
-        m_shared->log(log_level::warning, m_queue + ": may not declare the queue: " + e.what());
-    }
-    read_settings();
-}
-
-// What the queue's row says, where no option overrules it. Its threads only grow in number: those too many wait.
-void flow::read_settings() {
-    const worker_options& o = m_shared->options;
-    chancy::queue row;  // the defaults hold for a queue that is not declared
-    for (chancy::queue& q : m_client->list_queues())
-        if (q.name == m_queue) row = std::move(q);
-    int concurrency = o.concurrency > 0 ? o.concurrency : row.concurrency.value_or(0);
-    if (concurrency == 0) concurrency = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    try {
-        while (static_cast<int>(m_handler_threads.size()) < concurrency)
-            m_handler_threads.emplace_back([self = shared_from_this()] { self->handler_thread(); });
-    } catch (const std::system_error& e) {
-        if (m_handler_threads.empty()) throw;
-        concurrency = static_cast<int>(m_handler_threads.size());
-        m_shared->log(log_level::warning, m_queue + ": no more than " + std::to_string(concurrency) + " threads: " + e.what());
-    }
-    {
-        const std::lock_guard lock(m_mutex);
-        const auto now = clock::now();
-        if (m_concurrency != concurrency) m_shared->log(log_level::debug, m_queue + ": concurrency " + std::to_string(concurrency));
-        m_concurrency = concurrency;
-        m_poll = o.poll_interval.count() > 0 ? o.poll_interval : std::chrono::seconds(row.polling_interval);
-        m_eager = row.eager_polling;
-        m_shared_slots = row.max_running || row.max_running_per_key;
-        m_next_look = std::min(m_next_look, now + m_poll);
-        m_next_settings = now + std::min<std::chrono::milliseconds>(6 * m_poll, 30s);
-    }
-    m_work.notify_all();
 }
 
 // Jobs that the server believes are running here, and that we know nothing of: given back. Looked for again and again,
@@ -178,13 +137,12 @@ void flow::write_alone(batch& b) {
 }
 
 void flow::recover(const error& e, batch& b) {
-    // Without the queue's concurrency it has not begun. A server that is read-only is a standby: another one may not be.
-    if (e.connection_lost() || e.read_only() || m_concurrency == 0) m_client.reset();
+    // A server that is read-only is a standby: another one may not be.
+    if (e.connection_lost() || e.read_only()) m_client.reset();
     const bool refused = bad_input(e) && !b.results.empty();
     {
         const std::lock_guard lock(m_mutex);
         if (b.want > 0) m_more = true;
-        m_reread = m_reread || b.settings;
         if (refused && b.results.size() > 1) {
             m_largest_batch = b.results.size() / 2;  // halves, until the bad one stands alone
         } else if (too_much(e) && b.results.size() > 1) {

@@ -12,13 +12,36 @@ constexpr std::size_t bytes_limit = 64u << 20;  // of results in memory: above i
 constexpr auto linger = 3ms;                    // a result waits so long for company
 constexpr auto soon = 50ms;                     // jobs are fetched ahead for so much time
 constexpr auto stale_ready = 1s;                // a job that waited here so long is given back
-constexpr auto last_words = 5s;                 // for handlers that were asked to stop, and then for the last results
+constexpr auto last_words = 6s;                 // for handlers that were asked to stop, and then for the last results
 
 }  // namespace
 
-void flow::start() {
+void flow::start(const queue& row, const placement& where) {
     m_largest_batch = batch_limit;
+    configure(row, where);
     m_flow_thread = std::thread([self = shared_from_this()] { self->flow_thread(); });
+}
+
+void flow::configure(const queue& row, const placement& where) {
+    const worker_options& o = m_shared->options;
+    {
+        const std::lock_guard lock(m_mutex);
+        if (m_done) return;
+        staff(row);
+        m_placements += where != m_where;
+        m_where = where;
+        const auto now = clock::now();
+        m_poll = o.poll_interval.count() > 0 ? o.poll_interval : std::chrono::seconds(row.polling_interval);
+        m_eager = row.eager_polling;
+        m_shared_slots = row.max_running || row.max_running_per_key;
+        m_resumes = {};
+        if (row.state == "paused" && row.resume_at && *row.resume_at > chancy::now())
+            m_resumes = now + std::min<std::chrono::microseconds>(*row.resume_at - chancy::now(), 24h) + 1ms;
+        m_next_look = std::min(m_next_look, now + m_poll);
+        m_more = true;
+    }
+    m_work.notify_all();
+    m_attention.notify_one();
 }
 
 void flow::join() {
@@ -30,10 +53,11 @@ void flow::join() {
         for (const auto& a : m_running) stuck.push_back(a->runner);
     }
     m_work.notify_all();
-    for (std::thread& t : m_handler_threads) {
+    for (const auto& s : m_slots) {
+        if (!s->thread.joinable()) continue;
         // A thread cannot be ended from outside; what it still uses, it owns a share of.
-        if (std::ranges::find(stuck, t.get_id()) != stuck.end()) t.detach();
-        else t.join();
+        if (std::ranges::find(stuck, s->thread.get_id()) != stuck.end()) s->thread.detach();
+        else s->thread.join();
     }
 }
 
@@ -41,14 +65,6 @@ void flow::wake() {
     {
         const std::lock_guard lock(m_mutex);
         m_more = true;
-    }
-    m_attention.notify_one();
-}
-
-void flow::reread() {
-    {
-        const std::lock_guard lock(m_mutex);
-        m_more = m_reread = true;
     }
     m_attention.notify_one();
 }
@@ -75,7 +91,7 @@ void flow::stop() {
         if (m_stage == stage::working) {
             m_stage = stage::draining;
             m_stage_ends = now + m_shared->options.grace;
-        } else if (m_stage == stage::draining) {
+        } else {
             m_stage_ends = now;
         }
     }
@@ -102,32 +118,6 @@ std::vector<uuid> flow::in_hand() const {
     for (const auto& a : m_ready) out.push_back(a->job.id);
     for (const auto& a : m_running) out.push_back(a->job.id);
     return out;
-}
-
-void flow::handler_thread() {
-    std::unique_lock lock(m_mutex);
-    for (;;) {
-        m_work.wait(lock, [&] { return m_done || can_start(); });
-        if (m_done) return;
-        const std::shared_ptr<attempt> mine = std::move(m_ready.front());
-        m_ready.pop_front();
-        mine->runner = std::this_thread::get_id();
-        m_running.push_back(mine);
-
-        lock.unlock();
-        const auto begin = clock::now();
-        ended end = run_handler(m_shared->known, *mine);
-        const double took = std::chrono::duration<double>(clock::now() - begin).count();
-        lock.lock();
-
-        std::erase(m_running, mine);
-        if (m_eager) m_more = true;
-        m_seconds_a_job = m_seconds_a_job < 0 ? took : 0.8 * m_seconds_a_job + 0.2 * took;
-        const bool first = m_results.empty();
-        if (!mine->dropped) add_result({.what = std::move(end.what), .bytes = end.bytes});
-        // The flow's thread is woken only for what changes its mind: in a flood a wake-up for each job costs most.
-        if (first || m_running.empty() || buffer_low() || results_due(clock::now())) m_attention.notify_one();
-    }
 }
 
 void flow::add_result(result r) {
@@ -210,7 +200,7 @@ clock::time_point flow::next_event(clock::time_point now) const {
     auto at = now + 1h;
     if (!m_results.empty()) at = std::min(at, m_oldest_result + linger);
     if (room() > 0) at = std::min(at, m_next_look);
-    if (m_stage == stage::working) at = std::min(at, m_next_settings);
+    if (m_resumes > now) at = std::min(at, m_resumes);
     at = std::min(at, m_look_for_unknown);
     if (!m_ready.empty()) at = std::min(at, m_ready.front()->fetched_at + stale_ready);
     if (m_stage != stage::working) at = std::min(at, m_stage_ends > now ? m_stage_ends : m_stage_ends + last_words);
@@ -231,18 +221,20 @@ flow::batch flow::next() {
             lock.lock();
             continue;
         }
-        if (b.finished || m_concurrency == 0) return b;
+        if (b.finished) return b;
         if (!m_ready.empty() && now - m_ready.front()->fetched_at > stale_ready) {
             // The guess how soon they would start was wrong: others may have time for them.
             m_seconds_a_job = std::max(m_seconds_a_job, 1.0);
             release_ready();
         }
+        if (m_resumes != clock::time_point() && now >= m_resumes) {
+            m_resumes = {};
+            m_more = true;
+        }
         const int space = m_more || now >= m_next_look ? room() : 0;
         const bool fetch = space > 0 && 2 * static_cast<int>(m_ready.size()) <= prefetch();
         const bool locked_due = std::ranges::any_of(m_locked, [&](const result& r) { return r.due <= now; });
-        b.settings = m_stage == stage::working && (m_reread || now >= m_next_settings);
-        if (fetch || locked_due || b.settings || results_due(now) || now >= m_look_for_unknown) {
-            if (b.settings) m_reread = false;
+        if (fetch || locked_due || results_due(now) || now >= m_look_for_unknown) {
             fill(b, now);
             b.want = space;
             if (space > 0) m_more = false;  // from here on a wake-up counts for the look after this one
@@ -259,6 +251,7 @@ void flow::flow_thread() {
         exchange_batch(b);
     }
     m_client.reset();
+    m_ended = true;
 }
 
 }  // namespace chancy::detail

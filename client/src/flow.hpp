@@ -8,7 +8,7 @@
 
 #include <chancy/client.hpp>
 
-#include "shared.hpp"
+#include "runner.hpp"
 
 #include <condition_variable>
 #include <deque>
@@ -25,11 +25,12 @@ class flow : public std::enable_shared_from_this<flow> {
 public:
     flow(std::string queue, std::shared_ptr<const shared> with) : m_queue(std::move(queue)), m_shared(std::move(with)) {}
 
-    void start();
+    void start(const queue& row, const placement& where);
+    void configure(const queue& row, const placement& where);  // what the queue's row says now; its threads follow
     void join();                  // after stop(): everything is written or released, or cannot be
+    [[nodiscard]] bool has_ended() const noexcept { return m_ended; }  // join() does not block
 
     void wake();                  // there may be jobs
-    void reread();                // the queue's row may have changed, and there may be jobs
     void set_alive(bool alive);   // without a heartbeat that holds, nothing runs
     void stop();                  // drain; again: now
     void cancel(const uuid& id);  // that attempt is asked to stop, and its result counts no more
@@ -48,16 +49,24 @@ private:
     struct batch {
         std::vector<result> results;
         int want = 0;
-        bool settings = false;    // read the queue's row first
         bool finished = false;
     };
 
+    // One handler's thread; those beyond the concurrency end.
+    struct slot {
+        std::thread thread;
+        bool ended = false;
+    };
+
+    // slot.cpp: the handlers' threads
+    void staff(const queue& row);
+    void slot_thread(std::size_t index);
     [[nodiscard]] bool can_start() const { return alive() && !m_ready.empty() && static_cast<int>(m_running.size()) < m_concurrency; }
     [[nodiscard]] bool alive() const { return m_alive && !m_shared->term->over(); }
+    [[nodiscard]] bool surplus(std::size_t index) const { return static_cast<int>(index) >= m_concurrency; }
 
     // flow.cpp: deciding, under m_mutex
     void flow_thread();
-    void handler_thread();
     [[nodiscard]] batch next();
     [[nodiscard]] int prefetch() const;
     [[nodiscard]] int room() const;
@@ -72,7 +81,6 @@ private:
     // exchange.cpp: talking to the server, on the flow's thread
     void exchange_batch(batch& b);
     void connect();
-    void read_settings();
     void release_unknown(const batch& b);
     void take(exchanged&& answer, batch& b);
     void write_alone(batch& b);
@@ -95,11 +103,13 @@ private:
     clock::time_point m_stage_ends{};
     bool m_alive = false;
     bool m_done = false;
-    int m_concurrency = 0;                // 0 until the queue is known
+    std::atomic<bool> m_ended = false;
+    int m_concurrency = 0;
+    placement m_where;
+    int m_placements = 0;                 // how often m_where has changed
     bool m_more = true;                   // the queue may hold due jobs
-    bool m_reread = false;                // the queue's row
-    clock::time_point m_next_settings{};  // and in any case then
     std::chrono::milliseconds m_poll{};   // the interval
+    clock::time_point m_resumes{};        // a paused queue goes on then
     bool m_eager = false;                 // look again after each job
     bool m_again = false;                 // the last look was to be followed by another at once
     bool m_shared_slots = false;          // a job in hand takes a slot that others may wait for
@@ -116,7 +126,7 @@ private:
     double m_seconds_a_job = -1;          // a moving average; -1: none yet
 
     std::thread m_flow_thread;
-    std::vector<std::thread> m_handler_threads;
+    std::vector<std::unique_ptr<slot>> m_slots;
 };
 
 }  // namespace chancy::detail

@@ -8,7 +8,6 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 namespace chancy::detail {
@@ -17,21 +16,15 @@ using namespace std::chrono_literals;
 
 // Everything must fit, with room to spare, between a heartbeat and two thirds of the time it is good for: there the
 // handlers are stopped, to have the last third for it.
-pulse::pulse(std::shared_ptr<const shared> with, std::vector<std::shared_ptr<flow>> flows)
-    : m_shared(std::move(with)), m_flows(std::move(flows)),
+pulse::pulse(std::shared_ptr<const shared> with, fleet& queues)
+    : m_shared(std::move(with)), m_fleet(queues),
       m_interval(std::min(m_shared->options.heartbeat_interval, m_shared->options.heartbeat_timeout / 3)),
       m_patience(std::clamp<std::chrono::milliseconds>(m_shared->options.heartbeat_timeout / 9, 100ms, 10s)),
       m_wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       m_expiry(*m_shared->term, [this](bool alive) {
           if (!alive) expired();
-          for (const auto& f : m_flows) f->set_alive(alive);
+          m_fleet.set_alive(alive);
       }) {
-    utsname host{};
-    ::uname(&host);
-    m_tags = {"*", std::string("hostname=") + host.nodename, "worker_id=" + m_shared->options.worker_id,
-              std::string("os=") + host.sysname, std::string("arch=") + host.machine};
-    m_tags.insert(m_tags.end(), m_shared->options.tags.begin(), m_shared->options.tags.end());
-    for (const auto& f : m_flows) m_queues.push_back(f->queue_name());
     // The first one anywhere within the interval: workers that were started together spread.
     const auto every = m_shared->options.maintain_interval;
     m_next_maintenance = every == 0ms ? clock::time_point::max() : clock::now() + every * (std::rand() % 101) / 100;
@@ -52,10 +45,11 @@ void pulse::thread() {
     while (!m_stop) {
         try {
             if (!m_ear && !m_client) open();
+            if (clock::now() >= m_next_queues) read_queues();
             if (clock::now() >= m_next_beat) beat();
             again.reset();
             if (clock::now() >= m_next_maintenance) maintain();
-            wait(std::min(m_next_beat, m_next_maintenance));
+            wait(std::min({m_next_beat, m_next_maintenance, m_next_queues}));
         } catch (const std::exception& e) {
             m_shared->log(log_level::warning, std::string("heartbeat: ") + e.what() + "; trying again");
             m_ear.reset();
@@ -78,31 +72,54 @@ void pulse::open() {
     if (o.listen) m_ear.emplace(o.listen_conninfo.empty() ? o.conninfo : o.listen_conninfo, patience);
     else m_client.emplace(o.conninfo, patience);
     m_next_beat = clock::now();  // a server that crashed has forgotten its workers
-    for (const auto& f : m_flows) f->reread();  // what was announced meanwhile, nobody heard
+    m_next_queues = m_next_beat;    // what was announced meanwhile, nobody heard: look at all queues
+}
+
+PGconn* pulse::connection() { return m_ear ? m_ear->connection() : m_client->connection(); }
+
+// Read when an event tells of a change, and every 10 s, since others may write the rows without telling.
+void pulse::read_queues() {
+    const worker_options& o = m_shared->options;
+    session db(connection(), m_patience);
+    std::vector<queue> rows = db.list_queues();
+    for (const std::string& name : o.queues) {
+        if (!m_declared.insert(name).second || !o.declare_queues) continue;
+        if (std::ranges::any_of(rows, [&](const queue& q) { return q.name == name; })) continue;
+        try {
+            rows.push_back(db.declare_queue({.name = name}));
+        } catch (const error& e) {
+            if (e.sqlstate() != "42501") {
+                m_declared.erase(name);
+                throw;
+            }
+            m_shared->log(log_level::warning, name + ": may not declare the queue: " + e.what());
+        }
+    }
+    if (m_fleet.serve(rows)) m_next_beat = clock::now();  // it tells which queues are served
+    const auto every = m_fleet.leaving() ? 500ms : 10s;
+    m_next_queues = clock::now() + every * 9 / 10 + every * (std::rand() % 21) / 100;
 }
 
 void pulse::beat() {
     const worker_options& o = m_shared->options;
-    PGconn* connection = m_ear ? m_ear->connection() : m_client->connection();
-    std::vector<std::vector<uuid>> before;
-    for (const auto& f : m_flows) before.push_back(f->in_hand());
+    PGconn* on = connection();
+    const std::vector<uuid> before = m_fleet.in_hand();
     const auto sent = clock::now();
     const auto good_from = boot_clock::now();  // the server counts from later: we are on the safe side
-    session(connection, m_patience).heartbeat(o.worker_id, m_tags, m_queues, o.heartbeat_timeout);
+    session(on, m_patience).heartbeat(o.worker_id, m_shared->tags, m_fleet.queues(), o.heartbeat_timeout);
     m_next_beat = sent + m_interval * 9 / 10 + m_interval * (std::rand() % 11) / 100;
     m_expiry.renew(good_from + o.heartbeat_timeout * 2 / 3);
-    drop_lost_jobs(connection, before);
+    drop_lost_jobs(on, before);
 }
 
 // A job that we had before asking, and that the server does not count as ours, was cancelled or taken from us, and the
 // event was missed (or nobody listens): its handler works in vain.
-void pulse::drop_lost_jobs(PGconn* connection, const std::vector<std::vector<uuid>>& before) {
-    if (std::ranges::all_of(before, [](const auto& ids) { return ids.empty(); })) return;
+void pulse::drop_lost_jobs(PGconn* on, const std::vector<uuid>& before) {
+    if (before.empty()) return;
     std::unordered_set<uuid> ours;
-    for (const job& j : session(connection, m_patience).running_jobs(m_shared->options.worker_id)) ours.insert(j.id);
-    for (std::size_t i = 0; i < m_flows.size(); ++i)
-        for (const uuid& id : before[i])
-            if (!ours.contains(id)) m_flows[i]->cancel(id);
+    for (const job& j : session(on, m_patience).running_jobs(m_shared->options.worker_id)) ours.insert(j.id);
+    for (const uuid& id : before)
+        if (!ours.contains(id)) m_fleet.cancel(id);
 }
 
 // A transaction of its own. It may take until the next heartbeat is due; then the connection is given up, and the
@@ -112,7 +129,7 @@ void pulse::maintain() {
     m_next_maintenance = clock::now() + every * 9 / 10 + every * (std::rand() % 21) / 100;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(m_next_beat - clock::now());
     try {
-        for (const task_run& run : session(m_ear ? m_ear->connection() : m_client->connection(), std::max(m_patience, left)).maintain())
+        for (const task_run& run : session(connection(), std::max(m_patience, left)).maintain())
             m_shared->log(log_level::debug, "maintenance: " + run.task + ' ' + run.did.dump());
         // Sooner, if a task is due sooner: the pruner has not done, say.
         if (const auto due = session(m_ear ? m_ear->connection() : m_client->connection(), m_patience).next_maintenance())
@@ -140,11 +157,11 @@ void pulse::hear(const event& e) {
     const std::string type = e.type();
     if (type == "job.cancelled") {
         if (const auto id = uuid::parse(e.body.value("j", "")))
-            for (const auto& f : m_flows) f->cancel(*id);
+            m_fleet.cancel(*id);
+    } else if (type == "queue.pushed") {
+        m_fleet.wake(e.body.value("q", ""));
     } else if (type.starts_with("queue.")) {
-        const std::string queue = e.body.value("q", "");
-        for (const auto& f : m_flows)
-            if (f->queue_name() == queue) type == "queue.pushed" ? f->wake() : f->reread();
+        m_next_queues = clock::now();
     }
 }
 
@@ -159,7 +176,7 @@ void pulse::expired() {
 void pulse::retire() {
     try {
         if (!m_ear && !m_client) open();
-        session(m_ear ? m_ear->connection() : m_client->connection(), m_patience).retire_worker(m_shared->options.worker_id);
+        session(connection(), m_patience).retire_worker(m_shared->options.worker_id);
     } catch (const std::exception& e) {
         m_shared->log(log_level::warning, std::string("retire: ") + e.what());
     }

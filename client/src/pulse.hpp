@@ -1,11 +1,11 @@
-// A worker's pulse: one thread and one connection that renew the heartbeat, listen for events, hand both on to the
-// flows, and call chancy.maintain() now and then, for all workers.
+// A worker's pulse: one thread and one connection that renew the heartbeat, listen for events, read the queues' rows,
+// hand all that on to the flows, and call chancy.maintain() now and then, for all workers.
 #pragma once
 
 #include <chancy/event.hpp>
 
 #include "expiry.hpp"
-#include "flow.hpp"
+#include "fleet.hpp"
 
 #include <atomic>
 #include <memory>
@@ -17,7 +17,7 @@ namespace chancy::detail {
 
 class pulse {
 public:
-    pulse(std::shared_ptr<const shared> with, std::vector<std::shared_ptr<flow>> flows);
+    pulse(std::shared_ptr<const shared> with, fleet& queues);
     ~pulse();
     void start();
     void stop();  // retires the worker; after it the thread has ended
@@ -26,7 +26,9 @@ private:
     void thread();
     void open();
     void beat();
-    void drop_lost_jobs(PGconn* connection, const std::vector<std::vector<uuid>>& before);
+    void drop_lost_jobs(PGconn* on, const std::vector<uuid>& before);
+    void read_queues();
+    [[nodiscard]] PGconn* connection();
     void maintain();
     void wait(clock::time_point until);
     void hear(const event& e);
@@ -34,15 +36,15 @@ private:
     void retire();
 
     const std::shared_ptr<const shared> m_shared;
-    const std::vector<std::shared_ptr<flow>> m_flows;
+    fleet& m_fleet;
     const std::chrono::milliseconds m_interval;
     const std::chrono::milliseconds m_patience;  // for each answer
-    std::vector<std::string> m_tags;
-    std::vector<std::string> m_queues;
 
     std::optional<listener> m_ear;
     std::optional<client> m_client;  // instead of the ear, when there is no listening
     clock::time_point m_next_beat{};
+    clock::time_point m_next_queues{};  // read them then
+    std::set<std::string> m_declared;   // or tried to: once
     clock::time_point m_next_maintenance{};
     std::string m_maintenance_trouble;  // logged already
 

@@ -1,4 +1,4 @@
-// What all threads of a worker read, and none writes.
+// What all threads of a worker read, and none writes once it runs.
 #pragma once
 
 #include <chancy/worker.hpp>
@@ -8,10 +8,18 @@
 
 namespace chancy::detail {
 
+class nursery;
+class watchdog;
+
 struct shared {
     worker_options options;
     handlers known;
     std::shared_ptr<heartbeat_term> term = std::make_shared<heartbeat_term>();
+    middlewares around;
+    std::vector<std::string> tags;      // the worker's: the usual ones and its own
+    std::shared_ptr<nursery> children;  // forks them; none if no queue may need one
+    std::shared_ptr<watchdog> dog;      // of time limits on threads
+    std::function<void(const std::string&)> give_up;  // the worker cannot go on: it stops, and run() says why
     void log(log_level level, const std::string& text) const { options.log(level, text); }
 };
 

@@ -1,8 +1,11 @@
 #include <chancy/error.hpp>
 #include <chancy/worker.hpp>
 
-#include "flow.hpp"
+#include "child.hpp"
+#include "fleet.hpp"
+#include "nursery.hpp"
 #include "pulse.hpp"
+#include "watchdog.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -13,6 +16,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/utsname.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -22,7 +26,8 @@ struct worker::state {
     std::shared_ptr<detail::shared> shared = std::make_shared<detail::shared>();
     std::mutex mutex;
     int stops = 0;
-    std::vector<std::shared_ptr<detail::flow>> flows;
+    std::shared_ptr<detail::fleet> fleet;  // while it runs
+    std::string gave_up;                   // why, if it stopped by itself
 };
 
 namespace {
@@ -35,6 +40,15 @@ std::string new_worker_id() {
     return std::string(host) + ':' + std::to_string(::getpid()) + ':' + random;
 }
 
+std::vector<std::string> tags_of(const worker_options& o) {
+    utsname host{};
+    ::uname(&host);
+    std::vector<std::string> tags{"*", std::string("hostname=") + host.nodename, "worker_id=" + o.worker_id,
+                                  std::string("os=") + host.sysname, std::string("arch=") + host.machine};
+    tags.insert(tags.end(), o.tags.begin(), o.tags.end());
+    return tags;
+}
+
 void log_to_stderr(log_level level, const std::string& text) {
     static const char* const names[] = {"debug", "info", "warning", "error"};
     if (level >= log_level::info) std::fprintf(stderr, "chancy: %s: %s\n", names[static_cast<int>(level)], text.c_str());
@@ -44,8 +58,9 @@ void log_to_stderr(log_level level, const std::string& text) {
 
 worker::worker(worker_options options) : m_state(std::make_shared<state>()) {
     const auto refuse = [](const char* what) { throw error(what, {.sqlstate = "22023", .function = "worker"}); };
-    if (options.queues.empty()) refuse("a worker needs at least one queue");
     if (options.concurrency < 0) refuse("concurrency must not be negative");
+    for (const auto& [name, own] : options.by_queue)
+        if (own.concurrency < 0) refuse("concurrency must not be negative");
     if (options.poll_interval.count() < 0 || options.heartbeat_interval.count() <= 0 || options.heartbeat_timeout.count() <= 0)
         refuse("intervals must be positive");
     if (options.maintain_interval.count() < 0) refuse("maintain_interval must not be negative");
@@ -53,6 +68,7 @@ worker::worker(worker_options options) : m_state(std::make_shared<state>()) {
     options.queues.erase(std::unique(options.queues.begin(), options.queues.end()), options.queues.end());
     if (options.worker_id.empty()) options.worker_id = new_worker_id();
     if (!options.log) options.log = log_to_stderr;
+    m_state->shared->tags = tags_of(options);
     m_state->shared->options = std::move(options);
 }
 
@@ -65,30 +81,60 @@ worker& worker::add(const std::string& func, handler run) {
 
 const std::string& worker::id() const noexcept { return m_state->shared->options.worker_id; }
 
+worker& worker::use(std::shared_ptr<middleware> around) {
+    m_state->shared->around.push_back(std::move(around));
+    return *this;
+}
+
+worker& worker::fork_children() {
+    if (m_state->shared->children) return *this;
+    const int threads = detail::thread_count();
+    if (threads > 2)  // this one, and stop_on_signals'
+        m_state->shared->log(log_level::warning, "children are forked while " + std::to_string(threads) +
+                                                     " threads run, and may miss what those hold: call fork_children() before they start");
+    m_state->shared->children = std::make_shared<detail::nursery>(
+        [known = &m_state->shared->known](int socket) { detail::serve_child(socket, *known); });
+    return *this;
+}
+
 void worker::run() {
-    std::vector<std::shared_ptr<detail::flow>> flows;
-    for (const std::string& queue : m_state->shared->options.queues)
-        flows.push_back(std::make_shared<detail::flow>(queue, m_state->shared));
+    const std::shared_ptr<detail::shared> shared = m_state->shared;
+    if (!shared->dog) shared->dog = std::make_shared<detail::watchdog>();
+    const auto may_fork = [](executor e) { return e != executor::threads; };
+    const worker_options& o = shared->options;
+    if (may_fork(o.run_on) || std::ranges::any_of(o.by_queue, [&](const auto& own) { return own.second.run_on && may_fork(*own.second.run_on); }))
+        fork_children();
+    shared->give_up = [state = m_state.get(), this](const std::string& why) {
+        {
+            const std::lock_guard lock(state->mutex);
+            if (!state->gave_up.empty()) return;
+            state->gave_up = why;
+        }
+        stop();
+    };
+    const auto fleet = std::make_shared<detail::fleet>(shared);
     {
         const std::lock_guard lock(m_state->mutex);
-        m_state->flows = flows;
-        for (int i = 0; i < m_state->stops; ++i)
-            for (const auto& f : flows) f->stop();
+        m_state->fleet = fleet;
+        for (int i = 0; i < m_state->stops; ++i) fleet->stop();
     }
-    detail::pulse pulse(m_state->shared, flows);
+    detail::pulse pulse(shared, *fleet);
     pulse.start();
-    for (const auto& f : flows) f->start();
-    for (const auto& f : flows) f->join();
+    fleet->join();
+    if (shared->children) shared->children->end_all();
     pulse.stop();
     const std::lock_guard lock(m_state->mutex);
-    m_state->flows.clear();
+    shared->children.reset();
+    m_state->fleet.reset();
     m_state->stops = 0;
+    if (!m_state->gave_up.empty())
+        throw error(std::exchange(m_state->gave_up, {}), {.sqlstate = "58000", .function = "worker", .hint = "Start the worker again."});
 }
 
 void worker::stop() noexcept {
     const std::lock_guard lock(m_state->mutex);
     ++m_state->stops;
-    for (const auto& f : m_state->flows) f->stop();
+    if (m_state->fleet) m_state->fleet->stop();
 }
 
 stop_on_signals::stop_on_signals(std::function<void()> stop) : m_end(::eventfd(0, EFD_CLOEXEC)) {

@@ -20,7 +20,10 @@ struct outcome {
 outcome run(const std::string& shell, chancy::job job = {}, std::stop_token stop = {}) {
     job.func = "f";
     job.kwargs = job.kwargs.is_null() ? chancy::json::object() : job.kwargs;
-    chancy::job_context context(job, stop);
+    chancy::job_context::deadline_type deadline;
+    for (const auto& limit : job.limits)
+        if (limit.at("t") == "time") deadline = std::chrono::steady_clock::now() + std::chrono::seconds(limit.at("v").get<int>());
+    chancy::job_context context(job, stop, deadline);
     std::signal(SIGPIPE, SIG_IGN);
     try {
         return {"succeeded", "", chancy::command(shell, 200ms)(context)};
@@ -95,6 +98,13 @@ TEST(command, a_time_limit_fails_the_attempt) {
     EXPECT_EQ(slow.how, "failed");
     EXPECT_NE(slow.error.find("time limit"), std::string::npos);
     EXPECT_EQ(run("true", job).how, "succeeded");
+}
+
+TEST(command, a_memory_limit_holds) {
+    chancy::job job;
+    job.limits = {{{"t", "memory"}, {"v", 100'000'000}}};
+    EXPECT_EQ(run("head -c 1000000 /dev/zero | tail -c 1", job).how, "succeeded");
+    EXPECT_EQ(run("head -c 200000000 /dev/zero | tail -c 200000000 >/dev/null || exit 3", job).how, "discarded");
 }
 
 TEST(command, leaks_no_descriptor) {

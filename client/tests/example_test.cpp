@@ -25,3 +25,12 @@ TEST_F(example, handlers) {
               "hopeless: failed after 1 attempts\n"
               "endless: failed\n");
 }
+
+TEST_F(example, middleware) {
+    EXPECT_EQ(run("example-middleware"),
+              "{\"attempt\":0,\"event\":\"begin\",\"func\":\"flaky\"}\n"
+              "{\"error\":\"the first try always fails\",\"event\":\"error\",\"func\":\"flaky\"}\n"
+              "{\"event\":\"end\",\"func\":\"flaky\",\"outcome\":\"failed\",\"slow\":false}\n"
+              "{\"attempt\":1,\"event\":\"begin\",\"func\":\"flaky\"}\n"
+              "{\"event\":\"end\",\"func\":\"flaky\",\"outcome\":\"succeeded\",\"slow\":false}\n");
+}

@@ -3,6 +3,8 @@
 #include <atomic>
 #include <future>
 
+#include <unistd.h>
+
 using chancy::job_context;
 using chancy::job_state;
 using test::eventually;
@@ -352,4 +354,108 @@ TEST_F(worker, a_result_for_a_held_job_waits_without_stalling_others) {
         EXPECT_EQ(db.get_job(held)->state, job_state::running);
     }
     EXPECT_TRUE(reaches(held, job_state::succeeded));
+}
+
+TEST_F(worker, serves_the_declared_queues_whose_tags_match) {
+    (void)db.declare_queue({.name = "gpu", .tags = {"has=gpu$"}, .polling_interval = 3600});
+    (void)db.declare_queue({.name = "anybody", .polling_interval = 3600});
+    (void)db.declare_queue({.name = "elsewhere", .tags = {"gpu", "hostname=nowhere\\.", "("}, .polling_interval = 3600});
+    (void)db.declare_queue({.name = "nobody", .tags = {}, .polling_interval = 3600});
+    auto o = options();
+    o.queues = {};
+    o.tags = {"has=gpu"};
+    chancy::worker w(o);
+    w.on("a", [](job_context&) {});
+    const running on(w);
+    std::map<std::string, chancy::uuid> jobs;
+    const auto push = [&](const char* queue) { jobs[queue] = db.push({.func = "a", .queue = queue}); };
+    for (const char* queue : {"default", "gpu", "anybody", "elsewhere", "nobody"}) push(queue);
+    for (const char* queue : {"default", "gpu", "anybody"}) EXPECT_TRUE(reaches(jobs[queue], job_state::succeeded)) << queue;
+    const auto served = [&](const std::vector<std::string>& queues) { return eventually([&] { return db.list_workers().at(0).queues == queues; }); };
+    EXPECT_TRUE(served({"anybody", "default", "gpu"}));
+
+    // What is declared, changed and deleted while it runs.
+    (void)db.declare_queue({.name = "elsewhere", .tags = {"arch="}, .polling_interval = 3600}, true);
+    EXPECT_TRUE(reaches(jobs["elsewhere"], job_state::succeeded));
+    (void)db.declare_queue({.name = "later", .polling_interval = 3600});
+    push("later");
+    EXPECT_TRUE(reaches(jobs["later"], job_state::succeeded));
+    (void)db.declare_queue({.name = "gpu", .tags = {"has=tpu"}, .polling_interval = 3600}, true);
+    EXPECT_TRUE(eventually([&] {
+        try {
+            return db.delete_queue("anybody");
+        } catch (const chancy::error&) {  // its last job is just being written
+            return false;
+        }
+    }));
+    EXPECT_TRUE(served({"default", "elsewhere", "later"}));
+    push("gpu");
+    (void)db.declare_queue({.name = "gpu", .polling_interval = 3600}, true);
+    EXPECT_TRUE(reaches(jobs["gpu"], job_state::succeeded));
+    (void)db.declare_queue({.name = "anybody", .polling_interval = 3600});
+    push("anybody");
+    EXPECT_TRUE(reaches(jobs["anybody"], job_state::succeeded));
+    EXPECT_EQ(db.get_job(jobs["nobody"])->state, job_state::pending);
+}
+
+TEST_F(worker, a_queue_that_is_named_is_served_whatever_its_tags) {
+    (void)db.declare_queue({.name = "ours", .tags = {}});
+    auto o = options();
+    o.queues = {"ours"};
+    chancy::worker w(o);
+    w.on("a", [](job_context&) {});
+    const running on(w);
+    EXPECT_TRUE(reaches(db.push({.func = "a", .queue = "ours"}), job_state::succeeded));
+}
+
+TEST_F(worker, each_queue_has_its_own_executor_and_concurrency) {
+    (void)db.declare_queue({.name = "children"});
+    (void)db.declare_queue({.name = "threads", .executor = "chancy.executors.thread.ThreadedExecutor"});
+    (void)db.declare_queue({.name = "overruled"});
+    (void)db.declare_queue({.name = "unknown", .executor = "app.OwnExecutor"});
+    std::mutex mutex;
+    std::vector<std::string> told;
+    auto o = options();
+    o.queues = {"children", "threads", "overruled", "unknown"};
+    o.run_on = chancy::executor::as_declared;
+    o.by_queue = {{"overruled", {.concurrency = 1, .run_on = chancy::executor::threads}}};
+    o.log = [&](chancy::log_level level, const std::string& text) {
+        const std::lock_guard lock(mutex);
+        if (level == chancy::log_level::error) told.push_back(text);
+    };
+    chancy::worker w(o);
+    w.on("pid", [](job_context&) { return chancy::json(::getpid()); });
+    const running on(w);
+    const auto pid = [&](const char* queue) {
+        const auto id = db.push({.func = "pid", .queue = queue});
+        EXPECT_TRUE(reaches(id, job_state::succeeded)) << queue;
+        return db.get_job(id)->result->get<int>();
+    };
+    const auto refused = db.push({.func = "pid", .queue = "unknown"});
+    EXPECT_NE(pid("children"), ::getpid());
+    EXPECT_EQ(pid("threads"), ::getpid());
+    EXPECT_EQ(pid("overruled"), ::getpid());
+    // From children to threads, while it runs.
+    (void)db.declare_queue({.name = "children", .executor = "chancy.executors.asyncex.AsyncExecutor"}, true);
+    EXPECT_TRUE(eventually([&] { return pid("children") == ::getpid(); }));
+    EXPECT_EQ(db.get_job(refused)->state, job_state::pending);
+    const std::lock_guard lock(mutex);
+    ASSERT_EQ(told.size(), 1u);
+    EXPECT_NE(told[0].find("app.OwnExecutor"), std::string::npos) << told[0];
+    EXPECT_NE(told[0].find("chancy.executors.sub.SubInterpreterExecutor"), std::string::npos) << told[0];
+}
+
+TEST_F(worker, kwargs_have_types) {
+    chancy::worker w(options());
+    w.on("typed", [](job_context& job) {
+        return chancy::json{job.get<std::string>("s"), job.get<int>("n"), job.get<std::vector<int>>("v"), job.get("absent", 7), job.attempt(), job.last_attempt()};
+    });
+    w.on("wrong", [](job_context& job) { return chancy::json(job.get<int>(job.get<std::string>("name"))); });
+    const running on(w);
+    const auto typed = db.push({.func = "typed", .kwargs = {{"s", "x"}, {"n", 1}, {"v", {1, 2}}, {"absent", nullptr}}});
+    const auto missing = db.push({.func = "wrong", .kwargs = {{"name", "nowhere"}}}), wrong = db.push({.func = "wrong", .kwargs = {{"name", "name"}}});
+    EXPECT_TRUE(reaches(typed, job_state::succeeded) && reaches(missing, job_state::failed) && reaches(wrong, job_state::failed));
+    EXPECT_EQ(db.get_job(typed)->result, (chancy::json{"x", 1, {1, 2}, 7, 0, true}));
+    EXPECT_EQ(db.get_job(missing)->errors[0].at("traceback"), "kwargs.nowhere is missing");
+    EXPECT_EQ(db.get_job(wrong)->errors[0].at("traceback"), "kwargs.name is of another type: string");
 }

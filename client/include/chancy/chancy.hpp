@@ -20,6 +20,7 @@
 #include <chancy/job.hpp>
 #include <chancy/maintenance.hpp>
 #include <chancy/metrics.hpp>
+#include <chancy/middleware.hpp>
 #include <chancy/push.hpp>
 #include <chancy/queue.hpp>
 #include <chancy/retry.hpp>

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <functional>
 #include <optional>
+#include <stdexcept>
 #include <stop_token>
 #include <string>
 
@@ -48,22 +49,84 @@ struct retry_at {
 // failed: its job is released (or was cancelled, and is failed already).
 struct cancelled {};
 
+// What a handler tells about its job while it works on it. What is absent stays as it was told before.
+struct progress {
+    std::optional<double> percent{};       // 0 to 100
+    std::optional<std::string> message{};  // at most 1024 bytes are kept
+    std::optional<json> checkpoint{};
+};
+
+namespace detail {
+// Where a handler's reports go.
+class reports {
+public:
+    virtual ~reports() = default;
+    virtual void report(progress told) = 0;
+    virtual std::optional<json> checkpoint() = 0;
+};
+}  // namespace detail
+
 class job_context {
 public:
-    job_context(const chancy::job& of, std::stop_token stop) : m_job(of), m_stop(std::move(stop)) {}
+    using deadline_type = std::optional<std::chrono::steady_clock::time_point>;
+    job_context(const chancy::job& of, std::stop_token stop, deadline_type deadline = {}, detail::reports* to = nullptr)
+        : m_job(of), m_stop(std::move(stop)), m_deadline(deadline), m_reports(to) {}
 
     [[nodiscard]] const chancy::job& job() const noexcept { return m_job; }
     [[nodiscard]] const json& kwargs() const noexcept { return m_job.kwargs; }
-    // Asked to stop when the job is cancelled, when the grace of a stopping worker ends, and when the worker has
-    // been cut off from the server for so long that others may soon run the job.
+    // One of the kwargs, as T; std::invalid_argument names it if it is missing or of another type: the attempt fails.
+    template <class T>
+    [[nodiscard]] T get(const std::string& name) const {
+        const auto found = m_job.kwargs.find(name);
+        if (found == m_job.kwargs.end()) throw std::invalid_argument("kwargs." + name + " is missing");
+        return convert<T>(name, *found);
+    }
+    // The same; otherwise if it is missing or null.
+    template <class T>
+    [[nodiscard]] T get(const std::string& name, T otherwise) const {
+        const auto found = m_job.kwargs.find(name);
+        return found == m_job.kwargs.end() || found->is_null() ? std::move(otherwise) : convert<T>(name, *found);
+    }
+
+    // From 0, as in the job's errors.
+    [[nodiscard]] int attempt() const noexcept { return m_job.attempts; }
+    // No other one follows if this one fails.
+    [[nodiscard]] bool last_attempt() const noexcept { return m_job.attempts + 1 >= m_job.max_attempts; }
+    // When the time limit in the job's limits is over: the handler is asked to stop then, and the attempt has failed if it does.
+    [[nodiscard]] deadline_type deadline() const noexcept { return m_deadline; }
+
+    // Asked to stop when the job is cancelled, at its deadline, when the grace of a stopping worker ends, and when the
+    // worker has been cut off from the server for so long that others may soon run the job.
     [[nodiscard]] const std::stop_token& stop_token() const noexcept { return m_stop; }
     void check_cancelled() const {
         if (m_stop.stop_requested()) throw cancelled{};
     }
 
+    // How far the job is: seen by get_progress, chancy job show, wait_for_job. Written now and then, the last one told.
+    void progress(double percent, std::string message = {}) const {
+        if (m_reports) m_reports->report({.percent = percent, .message = std::move(message), .checkpoint = {}});
+    }
+    // What this or a later attempt needs to go on from here. Written soon, and in any case before the attempt's result.
+    void save_checkpoint(json state) const {
+        if (m_reports) m_reports->report({.percent = {}, .message = {}, .checkpoint = std::move(state)});
+    }
+    // The last one saved, by this attempt or an earlier one. The first call asks the server; empty if that takes too long.
+    [[nodiscard]] std::optional<json> checkpoint() const { return m_reports ? m_reports->checkpoint() : std::nullopt; }
+
 private:
+    template <class T>
+    static T convert(const std::string& name, const json& value) {
+        try {
+            return value.get<T>();
+        } catch (const json::exception&) {
+            throw std::invalid_argument("kwargs." + name + " is of another type: " + value.type_name());
+        }
+    }
+
     const chancy::job& m_job;
     std::stop_token m_stop;
+    deadline_type m_deadline;
+    detail::reports* m_reports;
 };
 
 using handler = std::function<std::optional<json>(job_context&)>;

@@ -10,18 +10,21 @@
 //
 // A handler that throws has failed: the text is kept in the job's errors, and the job runs again while attempts
 // remain. It may throw snooze, discard or retry_at instead. A func without a handler fails, naming those known.
-// What a queue's row says (concurrency, polling_interval, eager_polling) holds where no option does, and a change of it
-// takes effect while the worker runs.
+// What a queue's row says (concurrency, polling_interval, eager_polling, executor_options) holds where no option does. Queues
+// that are declared, changed, paused, resumed or deleted while the worker runs take effect.
 // The database may go away and come back: the worker waits for it, and results are kept meanwhile.
-// Threads: run() blocks; stop() may be called from any thread; on() only before run(). Handlers run on several
+// Threads: run() blocks; stop() may be called from any thread; on() and use() only before run(). Handlers run on several
 // threads at once.
 #pragma once
 
 #include <chancy/handler.hpp>
+#include <chancy/middleware.hpp>
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -33,10 +36,25 @@ namespace chancy {
 enum class log_level { debug, info, warning, error };
 using log_function = std::function<void(log_level, const std::string&)>;
 
+// Where handlers run.
+enum class executor {
+    threads,      // on threads of this process
+    processes,    // each in a child process: it may crash, and is limited in memory and time (see fork_children)
+    as_declared,  // as the queue's row says: ProcessExecutor in children, the other three of Chancy's on threads
+};
+
+struct queue_options {
+    int concurrency = 0;  // 0: as for all queues
+    std::optional<executor> run_on{};
+};
+
 struct worker_options {
     std::string conninfo{};                      // libpq's rules; empty: the PG* variables
+    // Empty: all declared ones that have a tag (a regex, matched at the start) for one of the worker's tags.
     std::vector<std::string> queues{"default"};
     int concurrency = 0;                         // handlers at once for each queue; 0: as the queue says, else one for each processor
+    executor run_on = executor::threads;
+    std::map<std::string, queue_options> by_queue{};  // where one queue differs
     std::string worker_id{};                     // one worker's alone; empty: host:pid:random
     std::vector<std::string> tags{};             // beside the usual ones (hostname=, worker_id=, os=, arch=)
     bool listen = true;                          // wake up by LISTEN; without it, poll
@@ -46,7 +64,7 @@ struct worker_options {
     std::chrono::milliseconds heartbeat_timeout{90'000};  // after it others may take the jobs over
     std::chrono::milliseconds maintain_interval{10'000};  // between calls of chancy.maintain(), by which others' jobs are recovered; 0: never
     std::chrono::milliseconds grace{30'000};     // for running handlers, after stop()
-    bool declare_queues = true;                  // those that do not exist yet
+    bool declare_queues = true;                  // those named that do not exist when the worker starts
     log_function log{};                          // from several threads; absent: info and worse to stderr
 };
 
@@ -69,7 +87,15 @@ public:
             return add(func, [run = std::move(run)](job_context& job) mutable { return std::optional<json>(std::in_place, run(job)); });
     }
 
-    // Works until stop(). Error only for options that cannot work, never because of the database.
+    // Around every job, in this order.
+    worker& use(std::shared_ptr<middleware> around);
+
+    // Forks the process that forks children, with all handlers as they are now; run() does so if nobody did. Call it after the
+    // last on() and before the program starts threads or opens connections: children see the process as it is now.
+    worker& fork_children();
+
+    // Works until stop(). Error only for options that cannot work, or if the process that forks children is killed; never
+    // because of the database.
     void run();
 
     // Stop fetching, let running handlers finish within the grace, write results, release the rest, retire.

@@ -1,0 +1,42 @@
+// Middleware that writes a line of JSON for each attempt: what a tracer or an error reporter would be told.
+#include <chancy/chancy.hpp>
+
+#include <iostream>
+#include <mutex>
+#include <thread>
+
+using namespace std::chrono_literals;
+
+class json_lines : public chancy::middleware {
+public:
+    void before(chancy::job_context& job) override { write({{"event", "begin"}, {"func", job.job().func}, {"attempt", job.attempt()}}); }
+    void on_error(chancy::job_context& job, const chancy::attempt_end& end) override {
+        write({{"event", "error"}, {"func", job.job().func}, {"error", *end.result.error}});
+    }
+    void after(chancy::job_context& job, const chancy::attempt_end& end) override {
+        write({{"event", "end"}, {"func", job.job().func}, {"outcome", to_string(end.result.how)}, {"slow", end.took > 1min}});
+    }
+
+private:
+    void write(const chancy::json& line) {
+        const std::lock_guard lock(m_mutex);  // handlers run on several threads
+        std::cout << line.dump() << std::endl;
+    }
+    std::mutex m_mutex;
+};
+
+int main() {
+    chancy::worker worker({.queues = {"middleware"}, .log = [](chancy::log_level, const std::string&) {}});
+    worker.use(std::make_shared<json_lines>());
+    worker.on("flaky", [](chancy::job_context& job) {
+        if (!job.last_attempt()) throw chancy::retry_at(0s, "the first try always fails");
+    });
+    std::thread running([&] { worker.run(); });
+
+    chancy::client db;
+    chancy::listener ear;
+    const auto id = db.push({.func = "flaky", .queue = "middleware", .max_attempts = 2});
+    (void)chancy::wait_for_job(db, ear, id, 1min);
+    worker.stop();
+    running.join();
+}

@@ -1,0 +1,175 @@
+// The worker's side of a child: gives it a job, passes on what it reports, stops it in time, and tells how it ended.
+#include "frame.hpp"
+#include "nursery.hpp"
+#include "runner.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+namespace chancy::detail {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto patience = 5s;  // from SIGTERM to SIGKILL
+constexpr auto never = clock::time_point::max();
+
+class child_runner : public runner {
+public:
+    child_runner(int jobs_per_child, std::shared_ptr<const shared> with)
+        : m_jobs_per_child(jobs_per_child), m_shared(std::move(with)), m_nursery(m_shared->children) {}
+    ~child_runner() override { dismiss(); }
+
+    ended run(attempt& of, reports* to) override {
+        if (!begin(of)) return {.what = release(of.job)};
+        m_asked = false;
+        const descriptor wish(::eventfd(0, EFD_CLOEXEC));
+        const std::stop_callback ask(of.stop.get_token(), [&] { ::eventfd_write(wish.get(), 1); });
+        std::optional<ended> end;
+        auto until = of.deadline.value_or(never);
+        while (!end) {
+            const auto left = until == never ? 3'600'000 : std::max<long long>(0, std::chrono::ceil<std::chrono::milliseconds>(until - clock::now()).count());
+            pollfd p[] = {{m_child.socket.get(), static_cast<short>(POLLIN | (m_out.empty() ? 0 : POLLOUT)), 0},
+                          {m_asked ? -1 : wish.get(), POLLIN, 0}};
+            if (::poll(p, 2, static_cast<int>(std::min(left, 3'600'000ll))) < 0) continue;
+            if ((p[0].revents & POLLOUT) != 0) write();
+            if ((p[0].revents & ~POLLOUT) != 0) end = read(of, to);
+            if (end) break;
+            if (clock::now() >= until) {
+                if (m_asked) return crash(of);
+                of.timed_out = true;
+            } else if (p[1].revents == 0) {
+                continue;
+            }
+            m_asked = true;
+            until = clock::now() + patience;
+            of.stop.request_stop();
+            try {
+                m_nursery->ask_to_stop(m_child.pid);
+            } catch (const std::exception&) {  // then it has ended, and we shall read so
+            }
+        }
+        // A child that was asked to stop may be asked a moment too late, in its next job.
+        if (m_child.pid >= 0 && (m_asked || (m_jobs_per_child > 0 && ++m_jobs >= m_jobs_per_child))) dismiss();
+        return *end;
+    }
+
+private:
+    bool begin(const attempt& of) {
+        try {
+            char none;
+            if (m_child.pid >= 0 && ::recv(m_child.socket.get(), &none, 1, MSG_PEEK | MSG_DONTWAIT) >= 0) dismiss();  // it ended while it had no job
+            if (m_child.pid < 0) {
+                m_child = m_nursery->fork_child();
+                m_jobs = 0;
+                m_in = {};
+            }
+            json job{{"job", pack(of.job)}};
+            if (of.deadline) job["microseconds"] = std::chrono::duration_cast<std::chrono::microseconds>(*of.deadline - clock::now()).count();
+            m_out = frame(job);
+            write();
+            return true;
+        } catch (const std::exception& e) {
+            m_shared->log(log_level::error, std::string(e.what()) + "; job " + of.job.id.to_string() + " is given back");
+            if (m_nursery->gone()) m_shared->give_up(e.what());
+            std::this_thread::sleep_for(1s);  // no storm: there may be too many processes for a while
+            return false;
+        }
+    }
+
+    void write() {
+        const ssize_t n = ::send(m_child.socket.get(), m_out.data(), m_out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n > 0) m_out.erase(0, static_cast<std::size_t>(n));
+        else if (n < 0 && errno != EAGAIN && errno != EINTR) m_out.clear();  // it has ended, and we shall read so
+    }
+
+    std::optional<ended> read(attempt& of, reports* to) {
+        char bytes[65536];
+        const ssize_t n = ::recv(m_child.socket.get(), bytes, sizeof bytes, MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
+        if (n <= 0) return crash(of);
+        m_in.add({bytes, static_cast<std::size_t>(n)});
+        try {
+            while (auto said = m_in.next()) {
+                if (said->contains("end")) return conclude_with(of, (*said)["end"]);
+                if (said->contains("progress") && to) {
+                    const json& told = (*said)["progress"];
+                    progress p;
+                    if (told.contains("percent")) p.percent = told["percent"].get<double>();
+                    if (told.contains("message")) p.message = told["message"].get<std::string>();
+                    if (told.contains("checkpoint")) p.checkpoint = told["checkpoint"];
+                    to->report(std::move(p));
+                }
+                if (said->contains("load")) {
+                    json answer = json::object();
+                    if (auto state = to ? to->checkpoint() : std::nullopt) answer["checkpoint"] = std::move(*state);
+                    m_out += frame(answer);
+                    write();
+                }
+            }
+        } catch (const std::exception&) {  // it writes nonsense: memory that was overwritten
+            return crash(of);
+        }
+        return std::nullopt;
+    }
+
+    ended conclude_with(const attempt& of, const json& packed) {
+        ended end{.what = unpack_update(packed, of.job)};
+        if (end.what.how == outcome::released && of.timed_out) {
+            end.what.how = outcome::failed;
+            end.what.error = time_limit_exceeded(of.job);
+        }
+        if (end.what.error) end.bytes = end.what.error->size();
+        if (end.what.result) end.bytes = packed.at("result").dump().size();
+        return end;
+    }
+
+    // The child is no more, or is killed now.
+    ended crash(const attempt& of) {
+        std::string how = "the child process was lost";
+        bool ours = m_asked;
+        try {
+            const int status = m_nursery->end(m_child.pid);
+            if (WIFSIGNALED(status)) how = "the child process was killed by signal " + std::to_string(WTERMSIG(status)) + " (" + ::strsignal(WTERMSIG(status)) + ")";
+            else how = "the child process exited, with status " + std::to_string(WEXITSTATUS(status));
+        } catch (const std::exception&) {
+            ours = true;  // with the process that forks them, all children have ended
+        }
+        m_child = nursery::child();
+        if (const auto bytes = limit_of(of.job, "memory")) how += "; it had a memory limit of " + std::to_string(*bytes) + " bytes";
+        if (of.timed_out) how = time_limit_exceeded(of.job) + "; " + how;
+        else if (ours) return {.what = release(of.job)};
+        return {.what = {.id = of.job.id, .started_at = *of.job.started_at, .how = outcome::failed, .error = how}, .bytes = how.size()};
+    }
+
+    void dismiss() {
+        if (m_child.pid < 0) return;
+        try {
+            (void)m_nursery->end(m_child.pid);
+        } catch (const std::exception&) {  // then all of them have ended
+        }
+        m_child = nursery::child();
+    }
+
+    const int m_jobs_per_child;
+    const std::shared_ptr<const shared> m_shared;
+    const std::shared_ptr<nursery> m_nursery;
+    nursery::child m_child;
+    int m_jobs = 0;
+    bool m_asked = false;
+    std::string m_out;
+    frames m_in;
+};
+
+}  // namespace
+
+std::unique_ptr<runner> make_child_runner(int jobs_per_child, std::shared_ptr<const shared> with) {
+    return std::make_unique<child_runner>(jobs_per_child, std::move(with));
+}
+
+}  // namespace chancy::detail
