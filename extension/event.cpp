@@ -91,6 +91,10 @@ void tell_finished(const pg_uuid_t &id, state after) {
     buffer_event(json.data, {nullptr, 0});
 }
 
+void tell_progress(const pg_uuid_t &id) {
+    if (is_watched(id)) emit("job.progress", "j", view(id_text(id)));
+}
+
 void tell(std::span<change> changes) {
     TimestampTz now = GetCurrentTimestamp();
     bytes told{nullptr, 0};  // the queue that the last event was for

@@ -16,8 +16,9 @@ void take_back_pushed(bytes queue);
 // False when nobody waits for any job, as mostly: the table has no pages then.
 bool anybody_watches();
 
-// job.finished, when somebody watches the job.
+// job.finished, when somebody watches the job; job.progress, when it has reported some.
 void tell_finished(const pg_uuid_t &id, state after);
+void tell_progress(const pg_uuid_t &id);
 
 struct outgoing {
     const char *payload;

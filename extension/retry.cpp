@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "buffer.hpp"
+#include "progress.hpp"
 
 namespace chancy {
 
@@ -58,7 +59,9 @@ int64 retry_delay(Jsonb *meta, int32 attempts) {
     return static_cast<int64>(delay * USECS_PER_SEC);
 }
 
-void write_retry(table &jobs, TupleTableSlot *, TimestampTz now) {
+void write_retry(table &jobs, TupleTableSlot *slot, TimestampTz now) {
+    job_row row = read_job(slot);
+    if (row.is == state::succeeded) forget_progress(row.id);
     set_state(jobs, state::pending);
     set(jobs, jobs_attempts, Int32GetDatum(0));
     set(jobs, jobs_recoveries, Int32GetDatum(0));

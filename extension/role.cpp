@@ -90,6 +90,7 @@ constexpr const char *worker_functions =
     "chancy.apply_updates(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text), "
     "chancy.exchange(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text, pg_catalog.int4, pg_catalog.text), "
     "chancy.running_jobs(pg_catalog.text), "
+    "chancy.report_progress(pg_catalog.text, pg_catalog.jsonb), chancy.get_checkpoint(pg_catalog.text, pg_catalog.uuid), "
     "chancy.heartbeat(pg_catalog.text, pg_catalog._text, pg_catalog._text, pg_catalog.interval), "
     "chancy.retire_worker(pg_catalog.text), chancy.acquire_leadership(pg_catalog.text, pg_catalog.interval), "
     "chancy.release_leadership(pg_catalog.text), chancy.record_metrics(pg_catalog.jsonb), chancy.list_queues(), chancy.maintain(), chancy.next_maintenance(), chancy.event_channel(), "

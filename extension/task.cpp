@@ -18,6 +18,7 @@ extern const task next_runs_task;
 extern const task metrics_task;
 extern const task cron_task;
 extern const task sql_jobs_task;
+extern const task progress_task;
 
 namespace {
 
@@ -31,6 +32,7 @@ constexpr const task *all_tasks[] = {
     &metrics_task,
     &cron_task,
     &sql_jobs_task,
+    &progress_task,
 };
 
 const char *list_names() {

@@ -1,5 +1,7 @@
 #include "cli.hpp"
 
+#include <cstdio>
+#include <functional>
 #include <iostream>
 #include <thread>
 
@@ -42,11 +44,28 @@ void print_job(const context& with, const job& j) {
     for (const json& e : j.errors) std::cout << "error in attempt " << e.value("attempt", 0) << ":\n" << e.value("traceback", "") << '\n';
 }
 
+std::string in_words(const reported_progress& p) {
+    char percent[32] = "";
+    if (p.percent) std::snprintf(percent, sizeof percent, "%.4g %%", *p.percent);
+    const std::string message = p.message.value_or("");
+    return percent + ((p.percent && !message.empty() ? ", " : "") + message);
+}
+
 int show(const context& with, const uuid& id) {
     client db = with.connect();
     const auto found = db.get_job(id);
     if (!found) return missing(id);
+    const auto told = db.get_progress(id);
+    if (with.json) {
+        json out = *found;
+        out["progress"] = told ? json(*told) : json();
+        print_json(out);
+        return ok;
+    }
     print_job(with, *found);
+    if (!told) return ok;
+    if (told->percent || !told->message.value_or("").empty()) std::cout << "progress      " << in_words(*told) << " (" << relative(told->reported_at) << ")\n";
+    if (told->checkpoint) std::cout << "checkpoint    " << told->checkpoint->dump(-1, ' ', false, json::error_handler_t::replace) << '\n';
     return ok;
 }
 
@@ -87,14 +106,16 @@ int retry(const context& with, const std::vector<uuid>& ids) {
     return code;
 }
 
-int wait(const context& with, const uuid& id, const std::string& timeout) {
+int wait(const context& with, const uuid& id, const std::string& timeout, bool progress) {
+    std::function<void(const reported_progress&)> tell;
+    if (progress) tell = [&](const reported_progress& p) { std::cerr << (with.json ? json(p).dump(-1, ' ', false, json::error_handler_t::replace) : in_words(p)) << '\n'; };
     const auto deadline = std::chrono::steady_clock::now() + (timeout.empty() ? 24h * 365 * 10 : read_duration(timeout));
     client db = with.connect();
     listener ear(with.conninfo);
     for (backoff pause;;) {
         try {
             const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-            const auto found = wait_for_job(db, ear, id, left);
+            const auto found = wait_for_job(db, ear, id, left, tell);
             if (!found) return missing(id);
             print_job(with, *found);
             if (found->state == job_state::succeeded) return ok;
@@ -121,6 +142,7 @@ void add_job(CLI::App& app, context& with) {
     struct options {
         std::vector<std::string> ids;
         std::string state, after, timeout;
+        bool progress = false;
         job_filter filter;
     };
     auto o = std::make_shared<options>();
@@ -162,9 +184,10 @@ void add_job(CLI::App& app, context& with) {
     c->add_option("id", o->ids, "The jobs' ids")->required();
 
     c = add("wait", "Wait until a job has finished, and show it; exit code 4 if it failed, 5 at the timeout",
-            [&with, ids](const options& given) { return wait(with, ids(given)[0], given.timeout); });
+            [&with, ids](const options& given) { return wait(with, ids(given)[0], given.timeout, given.progress); });
     c->add_option("id", o->ids, "The job's id")->required()->expected(1);
     c->add_option("--timeout", o->timeout, "Wait at most so long: 90, 10m, 1h");
+    c->add_flag("--progress", o->progress, "Write what its handler reports to standard error");
 }
 
 }  // namespace chancy::cli

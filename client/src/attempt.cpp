@@ -7,15 +7,6 @@ namespace {
 
 constexpr std::size_t longest_error = 64 * 1024;
 
-// Text that any PostgreSQL in UTF-8 takes: no NUL, no broken UTF-8, and not endless (the end tells most).
-std::string storable(std::string text) {
-    if (text.size() > longest_error) text.erase(0, text.size() - longest_error);
-    for (char& c : text)
-        if (c == '\0') c = ' ';
-    const std::string quoted = json(std::move(text)).dump(-1, ' ', false, json::error_handler_t::replace);
-    return json::parse(quoted).get<std::string>();
-}
-
 std::string names(const handlers& known) {
     std::string out;
     for (const auto& [name, run] : known) out += (out.empty() ? "" : ", ") + name;
@@ -28,6 +19,14 @@ timestamp server_time(const attempt& of, std::chrono::milliseconds in) {
 }
 
 }  // namespace
+
+std::string storable(std::string text) {
+    if (text.size() > longest_error) text.erase(0, text.size() - longest_error);
+    for (char& c : text)
+        if (c == '\0') c = ' ';
+    const std::string quoted = json(std::move(text)).dump(-1, ' ', false, json::error_handler_t::replace);
+    return json::parse(quoted).get<std::string>();
+}
 
 update release(const job& what) { return {.id = what.id, .started_at = *what.started_at, .how = outcome::released}; }
 

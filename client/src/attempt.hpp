@@ -29,6 +29,7 @@ struct attempt {
     std::atomic<bool> timed_out = false;          // asked to stop because of it
     // Guarded by the flow's mutex. The result counts no more: the job was cancelled, or is released already.
     bool dropped = false;
+    std::optional<std::optional<json>> checkpoint{};  // as far as it was asked for or saved
     std::thread::id runner{};
 };
 
@@ -40,6 +41,8 @@ struct ended {
 // The smallest of the job's limits of this kind: "time", in seconds, or "memory", in bytes.
 [[nodiscard]] std::optional<std::int64_t> limit_of(const job& of, const char* kind);
 [[nodiscard]] std::string time_limit_exceeded(const job& of);
+// Text that any PostgreSQL in UTF-8 takes: no NUL, no broken UTF-8, and not endless (the end tells most).
+[[nodiscard]] std::string storable(std::string text);
 
 // Runs something that may throw what a handler may throw, and tells the outcome; never throws.
 [[nodiscard]] ended conclude(const attempt& of, const std::function<std::optional<json>()>& body);

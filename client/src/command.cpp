@@ -93,6 +93,24 @@ child start(const std::string& shell, std::optional<std::int64_t> memory) {
     return c;
 }
 
+// write, without the SIGPIPE that would end the program when the command does not read its input.
+ssize_t write_quietly(int fd, const char* data, std::size_t size) {
+    sigset_t pipe, pending, before;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    ::sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    const ssize_t n = ::write(fd, data, size);
+    const int problem = errno;
+    if (n < 0 && problem == EPIPE && sigismember(&pending, SIGPIPE) == 0) {
+        constexpr timespec now{};
+        while (::sigtimedwait(&pipe, nullptr, &now) < 0 && errno == EINTR) continue;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    errno = problem;
+    return n;
+}
+
 // Reads what there is; closes at the end of the stream.
 void drain(descriptor& from, std::string& tail, std::string* whole) {
     char block[65536];
@@ -131,7 +149,7 @@ std::optional<json> command::operator()(job_context& context) const {
                       {stopping ? -1 : asked.get(), POLLIN, 0}};
         ::poll(p, 5, static_cast<int>(std::min<long long>(left, 1'000'000)));
         if (p[0].revents != 0) {
-            const ssize_t n = ::write(c.input.get(), input.data() + written, input.size() - written);
+            const ssize_t n = write_quietly(c.input.get(), input.data() + written, input.size() - written);
             if (n > 0) written += static_cast<std::size_t>(n);
             if (written == input.size() || (n < 0 && errno != EAGAIN && errno != EINTR)) c.input.close();
         }

@@ -58,10 +58,12 @@ std::vector<event> listener::wait(std::chrono::milliseconds timeout, int extra_f
     }
 }
 
-std::optional<job> wait_for_job(client& db, listener& ear, const uuid& id, std::chrono::milliseconds timeout) {
+std::optional<job> wait_for_job(client& db, listener& ear, const uuid& id, std::chrono::milliseconds timeout,
+                                const std::function<void(const reported_progress&)>& on_progress) {
     using namespace std::chrono_literals;
     const auto deadline = clock::now() + timeout;
     auto watched_until = clock::now();
+    timestamp reported{};
     for (;;) {
         // First ask for the event, then look: a job that ends in between is seen by one or the other.
         if (clock::now() + 5s > watched_until) {
@@ -69,12 +71,20 @@ std::optional<job> wait_for_job(client& db, listener& ear, const uuid& id, std::
             watched_until = clock::now() + 60s;
         }
         std::optional<job> found = db.get_job(id);
+        if (on_progress && found) {
+            const auto told = db.get_progress(id);
+            if (told && told->reported_at != reported) {
+                reported = told->reported_at;
+                on_progress(*told);
+            }
+        }
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock::now());
         if (!found || found->finished() || left.count() <= 0) return found;
         const auto look_again = clock::now() + std::min<std::chrono::milliseconds>(left, 1s);
         for (bool told = false; !told && clock::now() < look_again;)
             for (const event& e : ear.wait(std::chrono::ceil<std::chrono::milliseconds>(look_again - clock::now())))
-                told = told || (e.type() == "job.finished" && e.body.value("j", "") == id.to_string());
+                told = told || ((e.type() == "job.finished" || (on_progress && e.type() == "job.progress")) &&
+                                e.body.value("j", "") == id.to_string());
     }
 }
 

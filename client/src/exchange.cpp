@@ -30,6 +30,8 @@ void flow::exchange_batch(batch& b) {
     try {
         if (!m_client) connect();
         if (clock::now() >= m_look_for_unknown) release_unknown(b);
+        load_checkpoints();
+        write_reports(b);
         write_alone(b);
         std::vector<update> updates;
         for (const result& r : b.results) updates.push_back(r.what);
@@ -60,6 +62,7 @@ void flow::release_unknown(const batch& b) {
     for (const auto& a : m_running) known.emplace(a->job.id, *a->job.started_at);
     for (const result& r : m_results) known.emplace(r.what.id, r.what.started_at);
     for (const result& r : m_locked) known.emplace(r.what.id, r.what.started_at);
+    for (const result& r : m_held) known.emplace(r.what.id, r.what.started_at);
     for (const result& r : b.results) known.emplace(r.what.id, r.what.started_at);
     for (const job& j : running)
         if (j.queue == m_queue && j.started_at && !known.contains({j.id, *j.started_at})) {

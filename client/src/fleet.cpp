@@ -92,7 +92,7 @@ bool fleet::serve(const std::vector<queue>& rows) {
         f->start(row, *where);
         m_flows.push_back(f);
         changed = true;
-        m_shared->log(log_level::info, row.name + ": serving the queue, " + (where->in_children ? "in child processes" : "on threads"));
+        m_shared->log(log_level::debug, row.name + ": serving the queue, " + (where->in_children ? "in child processes" : "on threads"));
     }
     for (const auto& f : m_flows)
         if (!served.contains(f->queue_name())) {

@@ -140,9 +140,9 @@ int flow::prefetch() const {
 int flow::room() const {
     if (m_stage != stage::working || !m_alive || m_concurrency == 0 || m_result_bytes > bytes_limit) return 0;
     const int at_hand = static_cast<int>(m_ready.size() + m_running.size());
-    const int unwritten = static_cast<int>(m_results.size() + m_locked.size());
+    const int unwritten_results = static_cast<int>(m_results.size() + m_locked.size() + m_held.size());
     return std::max(0, std::min({batch_limit, m_concurrency + prefetch() - at_hand,
-                                 m_concurrency + 3 * batch_limit - at_hand - unwritten}));
+                                 m_concurrency + 3 * batch_limit - at_hand - unwritten_results}));
 }
 
 bool flow::buffer_low() const { return m_more && 2 * static_cast<int>(m_ready.size()) <= prefetch(); }
@@ -169,14 +169,14 @@ bool flow::advance_stage(clock::time_point now, std::vector<std::stop_source>& a
                                                       ") does not stop; it is released, and may run elsewhere");
                 add_result({.what = release(a->job)});
             }
-        const auto unwritten = m_results.size() + m_locked.size();
-        if (unwritten == 0) return true;
+        const auto left = m_results.size() + m_locked.size() + m_held.size();
+        if (left == 0) return true;
         if (now < m_stage_ends + last_words) return false;
-        m_shared->log(log_level::error, m_queue + ": " + std::to_string(unwritten) +
+        m_shared->log(log_level::error, m_queue + ": " + std::to_string(left) +
                                             " results could not be written; their jobs will run again");
         return true;
     }
-    return m_running.empty() && m_results.empty() && m_locked.empty();
+    return m_running.empty() && m_results.empty() && m_locked.empty() && m_held.empty();
 }
 
 void flow::fill(batch& b, clock::time_point now) {
@@ -205,6 +205,7 @@ clock::time_point flow::next_event(clock::time_point now) const {
     if (!m_ready.empty()) at = std::min(at, m_ready.front()->fetched_at + stale_ready);
     if (m_stage != stage::working) at = std::min(at, m_stage_ends > now ? m_stage_ends : m_stage_ends + last_words);
     for (const result& r : m_locked) at = std::min(at, r.due);
+    if (!m_reports.empty()) at = std::min(at, m_next_reports);
     return at;
 }
 
@@ -234,7 +235,7 @@ flow::batch flow::next() {
         const int space = m_more || now >= m_next_look ? room() : 0;
         const bool fetch = space > 0 && 2 * static_cast<int>(m_ready.size()) <= prefetch();
         const bool locked_due = std::ranges::any_of(m_locked, [&](const result& r) { return r.due <= now; });
-        if (fetch || locked_due || results_due(now) || now >= m_look_for_unknown) {
+        if (fetch || locked_due || reports_due(now) || results_due(now) || now >= m_look_for_unknown) {
             fill(b, now);
             b.want = space;
             if (space > 0) m_more = false;  // from here on a wake-up counts for the look after this one

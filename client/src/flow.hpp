@@ -12,9 +12,12 @@
 
 #include <condition_variable>
 #include <deque>
+#include <future>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -64,6 +67,35 @@ private:
     [[nodiscard]] bool can_start() const { return alive() && !m_ready.empty() && static_cast<int>(m_running.size()) < m_concurrency; }
     [[nodiscard]] bool alive() const { return m_alive && !m_shared->term->over(); }
     [[nodiscard]] bool surplus(std::size_t index) const { return static_cast<int>(index) >= m_concurrency; }
+
+    // report.cpp: what handlers report
+    struct unwritten {
+        timestamp started_at{};
+        progress told{};
+        int tries = 0;
+    };
+    struct wish {  // for a checkpoint
+        uuid id{};
+        std::promise<std::optional<json>> answer{};
+    };
+    class attempt_reports : public reports {
+    public:
+        attempt_reports(flow& through, attempt& of) : m_through(through), m_of(of) {}
+        void report(progress told) override { m_through.report(m_of, std::move(told)); }
+        std::optional<json> checkpoint() override { return m_through.checkpoint(m_of); }
+
+    private:
+        flow& m_through;
+        attempt& m_of;
+    };
+    void report(attempt& of, progress told);
+    [[nodiscard]] std::optional<json> checkpoint(attempt& of);
+    void add_after_reports(result r);
+    [[nodiscard]] bool reports_due(clock::time_point now) const;
+    void load_checkpoints();
+    void write_reports(batch& b);
+    void send_reports(std::span<const progress_report> reports, std::map<uuid, unwritten>& now);
+    void keep_reports(std::map<uuid, unwritten> old);
 
     // flow.cpp: deciding, under m_mutex
     void flow_thread();
@@ -123,6 +155,10 @@ private:
     clock::time_point m_oldest_result{};
     std::size_t m_result_bytes = 0;
     std::vector<result> m_locked;         // to be tried again
+    std::map<uuid, unwritten> m_reports;
+    std::vector<result> m_held;           // until the reports of their attempts are written
+    clock::time_point m_next_reports{}, m_last_reports{};
+    std::deque<wish> m_wishes;
     double m_seconds_a_job = -1;          // a moving average; -1: none yet
 
     std::thread m_flow_thread;

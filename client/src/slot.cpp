@@ -55,9 +55,10 @@ void flow::slot_thread(std::size_t index) {
 
         lock.unlock();
         if (!here) here = make_runner(where, m_shared);
+        attempt_reports told(*this, *mine);
         const auto begin = clock::now();
         if (const auto limit = limit_of(mine->job, "time")) mine->deadline = begin + std::chrono::seconds(std::min<std::int64_t>(*limit, 1'000'000'000));
-        ended end = run_within(m_shared->around, *mine, nullptr, [&] { return here->run(*mine, nullptr); },
+        ended end = run_within(m_shared->around, *mine, &told, [&] { return here->run(*mine, &told); },
                                [&](const std::string& what) { m_shared->log(log_level::error, m_queue + ": " + what); });
         const double took = std::chrono::duration<double>(clock::now() - begin).count();
         lock.lock();
@@ -66,9 +67,9 @@ void flow::slot_thread(std::size_t index) {
         if (m_eager) m_more = true;
         m_seconds_a_job = m_seconds_a_job < 0 ? took : 0.8 * m_seconds_a_job + 0.2 * took;
         const bool first = m_results.empty();
-        if (!mine->dropped) add_result({.what = std::move(end.what), .bytes = end.bytes});
+        if (!mine->dropped) add_after_reports({.what = std::move(end.what), .bytes = end.bytes});
         // The flow's thread is woken only for what changes its mind: in a flood a wake-up for each job costs most.
-        if (first || m_running.empty() || buffer_low() || results_due(clock::now())) m_attention.notify_one();
+        if (first || m_running.empty() || !m_held.empty() || buffer_low() || results_due(clock::now())) m_attention.notify_one();
     }
     m_slots[index]->ended = true;
     lock.unlock();

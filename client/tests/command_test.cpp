@@ -1,6 +1,5 @@
 #include "support.hpp"
 
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -24,7 +23,6 @@ outcome run(const std::string& shell, chancy::job job = {}, std::stop_token stop
     for (const auto& limit : job.limits)
         if (limit.at("t") == "time") deadline = std::chrono::steady_clock::now() + std::chrono::seconds(limit.at("v").get<int>());
     chancy::job_context context(job, stop, deadline);
-    std::signal(SIGPIPE, SIG_IGN);
     try {
         return {"succeeded", "", chancy::command(shell, 200ms)(context)};
     } catch (const chancy::discard& d) {

@@ -118,6 +118,8 @@ SELECT created FROM chancy.push_many('[{"func": "user", "unique_key": "u", "prio
 SELECT chancy.heartbeat('w', '{}', '{}', '1 hour') IS NOT NULL AS announced;
 SELECT id AS uid, started_at AS start FROM chancy.fetch_jobs('default', 'w') \gset
 SELECT func FROM chancy.running_jobs('w');
+SELECT ord, applied FROM chancy.report_progress('w', jsonb_build_array(jsonb_build_object('id', :'uid', 'started_at', :'start', 'percent', 5, 'checkpoint', 1)));
+SELECT chancy.get_checkpoint('w', :'uid');
 SELECT name FROM chancy.list_queues();
 \set batch '[{"id": "' :uid '", "started_at": "' :start '", "outcome": "failed", "error": "e", "meta": {"retry_settings": {"backoff": 2}}}]'
 SELECT ord, state, applied FROM chancy.apply_updates('w', :'batch');

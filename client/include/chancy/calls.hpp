@@ -20,6 +20,7 @@
 #include <chancy/job.hpp>
 #include <chancy/maintenance.hpp>
 #include <chancy/metrics.hpp>
+#include <chancy/progress.hpp>
 #include <chancy/push.hpp>
 #include <chancy/queue.hpp>
 #include <chancy/update.hpp>
@@ -57,6 +58,9 @@ call<std::vector<applied>> apply_updates(const std::string& worker_id, std::span
                                          std::chrono::milliseconds lock_timeout);
 call<exchanged> exchange(const std::string& worker_id, std::span<const update> updates, const std::string& queue, int up_to,
                          on_locked locked);
+call<std::vector<applied>> report_progress(const std::string& worker_id, std::span<const progress_report> reports);
+call<std::optional<reported_progress>> get_progress(const uuid& id);
+call<std::optional<json>> get_checkpoint(const std::string& worker_id, const uuid& id);
 call<bool> cancel_job(const uuid& id);
 call<std::vector<bool>> cancel_jobs(std::span<const uuid> ids);
 call<bool> retry_job(const uuid& id);
@@ -161,6 +165,16 @@ public:
     [[nodiscard]] answer<exchanged> exchange(name worker_id, std::span<const update> updates, name queue, int up_to,
                                              on_locked locked = on_locked::skip) {
         return this->make(detail::describe::exchange(worker_id, updates, queue, up_to, locked));
+    }
+
+    // progress, fenced as a result is; answers in the order of reports. Never waits: a busy one is told as "locked".
+    answer<std::vector<applied>> report_progress(name worker_id, std::span<const progress_report> reports) {
+        return this->make(detail::describe::report_progress(worker_id, reports));
+    }
+    [[nodiscard]] answer<std::optional<reported_progress>> get_progress(const uuid& id) { return this->make(detail::describe::get_progress(id)); }
+    // of a job that this worker is running; absent: none was saved
+    [[nodiscard]] answer<std::optional<json>> get_checkpoint(name worker_id, const uuid& id) {
+        return this->make(detail::describe::get_checkpoint(worker_id, id));
     }
 
     // cancel a live job: it fails at once, its key is free, a running handler is asked to stop

@@ -21,6 +21,7 @@
 #include <chancy/maintenance.hpp>
 #include <chancy/metrics.hpp>
 #include <chancy/middleware.hpp>
+#include <chancy/progress.hpp>
 #include <chancy/push.hpp>
 #include <chancy/queue.hpp>
 #include <chancy/retry.hpp>

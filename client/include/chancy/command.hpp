@@ -8,7 +8,7 @@
 // kept as the error. Asked to stop, or at the time limit in the job's limits, the command's process group gets
 // SIGTERM, and SIGKILL after the patience; a time limit counts as a failed attempt. A memory limit is its RLIMIT_AS.
 // When the worker is killed, the shell is killed too, and with executor::processes all that it has started.
-// Threads: may run in several at once. SIGPIPE must be ignored in the process.
+// Threads: may run in several at once.
 #pragma once
 
 #include <chancy/handler.hpp>

@@ -14,6 +14,7 @@
 #include <chancy/client.hpp>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,7 +48,8 @@ private:
 };
 
 // Waits until the job has finished, or the timeout: the job as it is then; nullopt if there is no such job.
-[[nodiscard]] std::optional<job> wait_for_job(client& db, listener& ear, const uuid& id,
-                                              std::chrono::milliseconds timeout);
+// on_progress is called with what its handler reports meanwhile: the last word each time, and what was told before at first.
+[[nodiscard]] std::optional<job> wait_for_job(client& db, listener& ear, const uuid& id, std::chrono::milliseconds timeout,
+                                              const std::function<void(const reported_progress&)>& on_progress = {});
 
 }  // namespace chancy

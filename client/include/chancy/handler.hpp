@@ -12,6 +12,7 @@
 #pragma once
 
 #include <chancy/job.hpp>
+#include <chancy/progress.hpp>
 
 #include <chrono>
 #include <functional>
@@ -48,13 +49,6 @@ struct retry_at {
 // Thrown by check_cancelled(). A handler that was asked to stop and then throws, whatever it throws, has not
 // failed: its job is released (or was cancelled, and is failed already).
 struct cancelled {};
-
-// What a handler tells about its job while it works on it. What is absent stays as it was told before.
-struct progress {
-    std::optional<double> percent{};       // 0 to 100
-    std::optional<std::string> message{};  // at most 1024 bytes are kept
-    std::optional<json> checkpoint{};
-};
 
 namespace detail {
 // Where a handler's reports go.
@@ -110,7 +104,8 @@ public:
     void save_checkpoint(json state) const {
         if (m_reports) m_reports->report({.percent = {}, .message = {}, .checkpoint = std::move(state)});
     }
-    // The last one saved, by this attempt or an earlier one. The first call asks the server; empty if that takes too long.
+    // The last one saved, by this attempt or an earlier one. The first call asks the server, and waits
+    // as long as that is away.
     [[nodiscard]] std::optional<json> checkpoint() const { return m_reports ? m_reports->checkpoint() : std::nullopt; }
 
 private:
