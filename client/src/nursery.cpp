@@ -3,13 +3,13 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <map>
 #include <optional>
 #include <vector>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -37,19 +37,27 @@ struct process {
     char state = '?';
 };
 
+// A file of /proc, read whole. Not by a stream: that throws when the process ends meanwhile.
+std::string contents(const std::string& path) {
+    std::string out;
+    const descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    char block[4096];
+    for (ssize_t n; (n = ::read(file.get(), block, sizeof block)) > 0;) out.append(block, static_cast<std::size_t>(n));
+    return out;
+}
+
 std::vector<process> processes() {
     std::vector<process> out;
     std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-        const std::string name = entry.path().filename();
+    for (std::filesystem::directory_iterator entry("/proc", ignored), end; entry != end; entry.increment(ignored)) {
+        const std::string name = entry->path().filename();
         if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-        std::ifstream file(entry.path() / "stat");
-        const std::string line((std::istreambuf_iterator<char>(file)), {});
-        const std::size_t end = line.rfind(')');  // the name before it may hold anything
-        if (end == std::string::npos) continue;
+        const std::string line = contents("/proc/" + name + "/stat");
+        const std::size_t at = line.rfind(')');  // the name before it may hold anything
+        if (at == std::string::npos) continue;
         process p;
         int group;
-        if (std::sscanf(line.c_str() + end + 1, " %c %d %d %d", &p.state, &p.parent, &group, &p.session) != 4) continue;
+        if (std::sscanf(line.c_str() + at + 1, " %c %d %d %d", &p.state, &p.parent, &group, &p.session) != 4) continue;
         p.pid = std::stoi(name);
         out.push_back(p);
     }

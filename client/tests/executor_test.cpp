@@ -53,8 +53,7 @@ struct process {
 
 process look_at(pid_t pid) {
     process out;
-    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-    const std::string line((std::istreambuf_iterator<char>(file)), {});
+    const std::string line = test::proc(std::to_string(pid) + "/stat");
     const auto begin = line.find('('), end = line.rfind(')');
     if (end == std::string::npos) return out;
     out.name = line.substr(begin + 1, end - begin - 1);

@@ -7,8 +7,8 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
+#include <sstream>
 
 #include <unistd.h>
 
@@ -27,7 +27,7 @@ std::chrono::seconds duration() {
 
 // A field of /proc/PID/status, as a number.
 long status(const std::string& pid, const std::string& field) {
-    std::ifstream file("/proc/" + pid + "/status");
+    std::istringstream file(test::proc(pid + "/status"));
     for (std::string name; file >> name;) {
         long value = 0;
         if (name == field + ":" && file >> value) return value;
@@ -94,7 +94,8 @@ TEST_F(soak, nothing_grows) {
     w.on("crashes", [](job_context&) { ::raise(SIGKILL); });
     w.on("command", chancy::command("echo 1"));
     w.fork_children();
-    std::thread on([&] { w.run(); });
+    std::jthread on([&] { w.run(); });
+    const std::unique_ptr<chancy::worker, void (*)(chancy::worker*)> stop(&w, [](chancy::worker* started) { started->stop(); });
 
     const auto begin = std::chrono::steady_clock::now(), end = begin + duration();
     auto next_look = begin + std::min<std::chrono::seconds>(duration() / 3, 60s);

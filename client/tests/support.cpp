@@ -8,6 +8,7 @@
 #include <iostream>
 #include <sstream>
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,6 +75,15 @@ bool eventually(const std::function<bool()>& what, std::chrono::seconds patience
         std::this_thread::sleep_for(10ms);
     }
     return true;
+}
+
+std::string proc(const std::string& path) {
+    std::string out;
+    const int fd = ::open(("/proc/" + path).c_str(), O_RDONLY | O_CLOEXEC);
+    char block[4096];
+    for (ssize_t n; (n = ::read(fd, block, sizeof block)) > 0;) out.append(block, static_cast<std::size_t>(n));
+    if (fd >= 0) ::close(fd);
+    return out;
 }
 
 ran shell(const std::string& command) {

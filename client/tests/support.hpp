@@ -25,6 +25,9 @@ std::vector<std::string> sql(const std::string& statement, const std::string& da
 // The name of the database that the tests connect to by PGDATABASE; there is a twin without the extension, NAME_bare.
 [[nodiscard]] const std::string& database();
 
+// A file of /proc, as far as it can be read: a stream throws when the process ends meanwhile.
+[[nodiscard]] std::string proc(const std::string& path);
+
 struct ran {
     int code;
     std::string out, err;
