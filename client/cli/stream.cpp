@@ -4,11 +4,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <cmath>
 #include <cstring>
 #include <iostream>
+#include <utility>
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace chancy::cli {
@@ -33,8 +36,16 @@ public:
         if (end == std::string::npos) end = m_buffer.size();
         if (m_end && m_at == m_buffer.size()) return false;
         line = m_buffer.substr(m_at, end - m_at);
-        m_at = std::min(end + 1, m_buffer.size());
+        const std::size_t after = std::min(end + 1, m_buffer.size());
+        m_consumed += after - m_at;
+        m_at = after;
         return true;
+    }
+    // How much was read, and how much there is; 0: nobody knows.
+    [[nodiscard]] std::size_t consumed() const { return m_consumed; }
+    [[nodiscard]] std::size_t size() const {
+        struct stat of {};
+        return ::fstat(m_fd, &of) == 0 && S_ISREG(of.st_mode) ? static_cast<std::size_t>(of.st_size) : 0;
     }
     // The next line has yet to be written by somebody.
     [[nodiscard]] bool waiting() const {
@@ -57,8 +68,42 @@ private:
     std::string m_name;
     int m_fd;
     std::string m_buffer;
-    std::size_t m_at = 0;
+    std::size_t m_at = 0, m_consumed = 0;
     bool m_end = false;
+};
+
+// On a terminal: how far the stream is, on one line that is written over. "[#####.....]  48 %  12000 jobs  8100/s  2 s left"
+class progress_bar {
+public:
+    explicit progress_bar(bool shown) : m_shown(shown) {}
+    void show(std::size_t jobs, std::size_t consumed, std::size_t size) {
+        const auto now = std::chrono::steady_clock::now();
+        if (!m_shown || (m_drawn && now < m_last + std::chrono::milliseconds(100) && consumed < size)) return;
+        m_drawn = true;
+        m_last = now;
+        const double seconds = std::chrono::duration<double>(now - m_begin).count();
+        std::string line = "\r\033[K";
+        if (size > 0) {
+            const std::size_t part = std::min(consumed, size);
+            const std::size_t full = part * width / size;
+            line += '[' + std::string(full, '#') + std::string(width - full, '.') + "] " + std::to_string(part * 100 / size) + " %  ";
+        }
+        line += std::to_string(jobs) + " jobs";
+        if (seconds > 0.5) line += "  " + std::to_string(std::lround(static_cast<double>(jobs) / seconds)) + "/s";
+        if (size > 0 && consumed > 0 && seconds > 0.5)
+            line += "  " + std::to_string(std::lround(seconds * static_cast<double>(size - std::min(consumed, size)) / static_cast<double>(consumed))) + " s left";
+        std::cerr << line << std::flush;
+    }
+    void clear() {
+        if (std::exchange(m_drawn, false)) std::cerr << "\r\033[K" << std::flush;
+    }
+
+private:
+    static constexpr std::size_t width = 30;
+    const bool m_shown;
+    bool m_drawn = false;
+    const std::chrono::steady_clock::time_point m_begin = std::chrono::steady_clock::now();
+    std::chrono::steady_clock::time_point m_last{};
 };
 
 // A line's keys are push's parameter names; what it does not name is as in the options.
@@ -101,11 +146,12 @@ new_job read_job(const std::string& line, new_job job) {
 int push_stream(const context& with, const std::string& file, const new_job& defaults) {
     line_reader in(file);
     client db = with.connect();
-    const bool progress = !with.json && ::isatty(STDERR_FILENO) != 0;
+    progress_bar bar(::isatty(STDERR_FILENO) != 0 && !(with.json && ::isatty(STDOUT_FILENO) != 0));
     std::size_t line_number = 0, first_line = 1, total = 0, duplicates = 0;
     std::vector<new_job> batch;
     const auto where = [&](const std::string& place) {  // of an error
-        return (progress && total > 0 ? "\n" : "") + file + ", " + place + ": ";
+        bar.clear();
+        return file + ", " + place + ": ";
     };
     const auto before = [&] { return "; pushed before it: " + std::to_string(total); };
     const auto send = [&] {
@@ -122,7 +168,7 @@ int push_stream(const context& with, const std::string& file, const new_job& def
         total += batch.size();
         batch.clear();
         first_line = line_number + 1;
-        if (progress) std::cerr << '\r' << total << " jobs" << std::flush;
+        bar.show(total, in.consumed(), in.size());
     };
     for (std::string line; in.next(line);) {
         ++line_number;
@@ -140,7 +186,7 @@ int push_stream(const context& with, const std::string& file, const new_job& def
         if (!batch.empty() && (batch.size() == batch_size || in.waiting())) send();
     }
     if (!batch.empty()) send();
-    if (progress) std::cerr << "\r\033[K";
+    bar.clear();
     if (!with.json) std::cout << total << (total == 1 ? " job" : " jobs") << " pushed" << (duplicates > 0 ? ", " + std::to_string(duplicates) + " of them had a key that was taken" : "") << '\n';
     return ok;
 }

@@ -1,4 +1,5 @@
 #include "connection.hpp"
+#include "pipeline.hpp"
 
 #include <libpq-fe.h>
 
@@ -63,7 +64,7 @@ public:
     }
     [[nodiscard]] bool more() const { return m_at + 1 < m_size; }
     // The lists without what has been tried.
-    [[nodiscard]] std::array<std::string, 3> rest() const { return {join(m_host), join(m_address), join(m_port)}; }
+    [[nodiscard]] host_list rest() const { return {join(m_host), join(m_address), join(m_port)}; }
 
 private:
     static std::string at(const std::vector<std::string>& list, std::size_t i) { return list.size() == 1 ? list[0] : i < list.size() ? list[i] : ""; }
@@ -106,19 +107,35 @@ bool wait_until_open(PGconn* c, hosts& tried, std::chrono::milliseconds limit) {
 
 }  // namespace
 
-connection::connection(const std::string& conninfo, std::chrono::milliseconds timeout) {
+PGconn* start_connection(const std::string& conninfo, std::chrono::milliseconds timeout, const host_list& only) {
     const std::string limit = std::to_string(std::chrono::ceil<std::chrono::seconds>(timeout).count());
     // What stands before dbname are defaults that the conninfo overrides; what follows it is fixed, where it is not empty.
     // The TCP settings notice within half a minute that the peer has vanished.
     const char* const keywords[] = {"fallback_application_name", "connect_timeout", "keepalives_idle", "keepalives_interval",
                                     "keepalives_count", "tcp_user_timeout", "dbname", "client_encoding",
                                     "host", "hostaddr", "port", nullptr};
-    std::array<std::string, 3> only;  // the hosts that are left
+    const char* const values[] = {"chancy", limit.c_str(), "15", "5", "3", "30000", conninfo.c_str(), "UTF8",
+                                  only.host.c_str(), only.hostaddr.c_str(), only.port.c_str(), nullptr};
+    return PQconnectStartParams(keywords, values, 1);
+}
+
+bool settle_connection(PGconn* connection) {
+    PQsetNoticeReceiver(connection, notice, nullptr);
+    return PQsetnonblocking(connection, 1) == 0;
+}
+
+error connect_error(const std::string& message) {
+    return error(message, {.sqlstate = "08001", .function = "connect",
+                           .hint = "The server is chosen by libpq's rules: a connection string, a service, or PG* variables.",
+                           .connection_lost = true});
+}
+
+connection::connection(const std::string& conninfo, std::chrono::milliseconds timeout) {
+    const std::string limit = std::to_string(std::chrono::ceil<std::chrono::seconds>(timeout).count());
+    host_list only;  // the hosts that are left
     std::string message;
     for (bool more = true; more;) {
-        const char* const values[] = {"chancy", limit.c_str(), "15", "5", "3", "30000", conninfo.c_str(), "UTF8",
-                                      only[0].c_str(), only[1].c_str(), only[2].c_str(), nullptr};
-        m_connection = PQconnectStartParams(keywords, values, 1);
+        m_connection = start_connection(conninfo, timeout, only);
         if (!m_connection || PQstatus(m_connection) == CONNECTION_BAD) break;
         hosts tried(m_connection);
         const std::string own = option(m_connection, "connect_timeout");
@@ -129,25 +146,22 @@ connection::connection(const std::string& conninfo, std::chrono::milliseconds ti
         only = tried.rest();
         PQfinish(std::exchange(m_connection, nullptr));
     }
-    if (PQstatus(m_connection) == CONNECTION_OK && PQsetnonblocking(m_connection, 1) == 0) {
-        PQsetNoticeReceiver(m_connection, notice, nullptr);
-        return;
-    }
+    if (PQstatus(m_connection) == CONNECTION_OK && settle_connection(m_connection)) return;
 
     message = trimmed((message + (m_connection ? PQerrorMessage(m_connection) : message.empty() ? "out of memory" : "")).c_str());
     PQfinish(m_connection);
-    throw error(message, {.sqlstate = "08001", .function = "connect",
-                          .hint = "The server is chosen by libpq's rules: a connection string, a service, or PG* variables.",
-                          .connection_lost = true});
+    throw connect_error(message);
 }
 
 connection::~connection() { PQfinish(m_connection); }
 
-bool connection::alive() const noexcept {
-    if (PQstatus(m_connection) != CONNECTION_OK) return false;
-    pollfd p{PQsocket(m_connection), POLLIN, 0};
+bool connection::alive() const noexcept { return detail::alive(m_connection); }
+
+bool alive(PGconn* connection) noexcept {
+    if (PQstatus(connection) != CONNECTION_OK) return false;
+    pollfd p{PQsocket(connection), POLLIN, 0};
     while (::poll(&p, 1, 0) > 0)  // something is there: the end of the connection, or a notice
-        if (!PQconsumeInput(m_connection) || PQstatus(m_connection) != CONNECTION_OK) return false;
+        if (!PQconsumeInput(connection) || PQstatus(connection) != CONNECTION_OK) return false;
     return true;
 }
 

@@ -2,6 +2,7 @@
 #include <chancy/session.hpp>
 
 #include "connection.hpp"
+#include "event.hpp"
 #include "statement.hpp"
 
 #include <libpq-fe.h>
@@ -9,19 +10,18 @@
 #include <poll.h>
 
 namespace chancy {
-namespace {
 
 using clock = std::chrono::steady_clock;
 
-void collect(PGconn* connection, std::vector<event>& out) {
+std::vector<event> detail::collect_events(PGconn* connection) {
+    std::vector<event> out;
     while (PGnotify* raw = PQnotifies(connection)) {
         const std::unique_ptr<PGnotify, decltype(&PQfreemem)> note(raw, PQfreemem);
         json body = json::parse(note->extra, nullptr, false);
         if (body.is_object()) out.push_back({std::move(body)});  // anybody may NOTIFY anything
     }
+    return out;
 }
-
-}  // namespace
 
 struct listener::state {
     detail::connection connection;
@@ -50,7 +50,7 @@ std::vector<event> listener::wait(std::chrono::milliseconds timeout, int extra_f
     for (;;) {
         if (!m_state->connection.alive())
             throw error("the connection that listens was lost", {.sqlstate = "08006", .function = "listen", .connection_lost = true});
-        collect(c, out);
+        out = detail::collect_events(c);
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock::now());
         if (!out.empty() || left.count() <= 0) return out;
         pollfd p[] = {{PQsocket(c), POLLIN, 0}, {extra_fd, POLLIN, 0}};  // a negative fd is passed over

@@ -1,6 +1,7 @@
 #include "statement.hpp"
 
 #include "connection.hpp"
+#include "pipeline.hpp"
 
 #include <libpq-fe.h>
 
@@ -17,12 +18,6 @@ std::string field(const PGresult* r, int code) {
     return text ? text : "";
 }
 
-[[noreturn]] void lost(PGconn* connection, const char* function) {
-    std::string message = trimmed(PQerrorMessage(connection));
-    if (message.empty()) message = "the connection to the server was lost";
-    throw error(message, {.sqlstate = "08006", .function = function, .connection_lost = true, .in_doubt = true});
-}
-
 // What to do about it, where the server's own words leave a newcomer alone.
 std::string advice(const std::string& state, const std::string& message) {
     const bool ours = message.find("chancy") != std::string::npos;
@@ -32,19 +27,6 @@ std::string advice(const std::string& state, const std::string& message) {
         return "An administrator can grant it: chancy.grant_producer, chancy.grant_worker, chancy.grant_admin.";
     if (state == "25006") return "Is it a standby? Name all hosts in the connection string, with target_session_attrs=read-write.";
     return {};
-}
-
-[[noreturn]] void refused(PGconn* connection, const PGresult* r, const char* function) {
-    error::properties p{.sqlstate = field(r, PG_DIAG_SQLSTATE), .function = function,
-                        .detail = field(r, PG_DIAG_MESSAGE_DETAIL), .hint = field(r, PG_DIAG_MESSAGE_HINT)};
-    std::string message = field(r, PG_DIAG_MESSAGE_PRIMARY);
-    if (message.empty()) message = trimmed(PQresultErrorMessage(r));
-    if (PQstatus(connection) == CONNECTION_BAD) {
-        p.connection_lost = p.in_doubt = true;
-        if (p.sqlstate.empty()) p.sqlstate = "08006";
-    }
-    if (p.hint.empty()) p.hint = advice(p.sqlstate, message);
-    throw error(message, std::move(p));
 }
 
 // Waits until the socket can be read (or written, when asked); false: the deadline has passed.
@@ -65,7 +47,26 @@ bool wait_socket(PGconn* connection, bool write, std::optional<clock::time_point
 
 }  // namespace
 
-result run(PGconn* connection, const statement& what, std::chrono::milliseconds timeout) {
+error loss(PGconn* connection, const char* function) {
+    std::string message = trimmed(PQerrorMessage(connection));
+    if (message.empty()) message = "the connection to the server was lost";
+    return error(message, {.sqlstate = "08006", .function = function, .connection_lost = true, .in_doubt = true});
+}
+
+error refusal(PGconn* connection, const PGresult* r, const char* function) {
+    error::properties p{.sqlstate = field(r, PG_DIAG_SQLSTATE), .function = function,
+                        .detail = field(r, PG_DIAG_MESSAGE_DETAIL), .hint = field(r, PG_DIAG_MESSAGE_HINT)};
+    std::string message = field(r, PG_DIAG_MESSAGE_PRIMARY);
+    if (message.empty()) message = trimmed(PQresultErrorMessage(r));
+    if (PQstatus(connection) == CONNECTION_BAD) {
+        p.connection_lost = p.in_doubt = true;
+        if (p.sqlstate.empty()) p.sqlstate = "08006";
+    }
+    if (p.hint.empty()) p.hint = advice(p.sqlstate, message);
+    return error(message, std::move(p));
+}
+
+bool send(PGconn* connection, const statement& what) {
     std::vector<const char*> values;
     values.reserve(what.parameters.size());
     for (const parameter& p : what.parameters) {
@@ -74,12 +75,15 @@ result run(PGconn* connection, const statement& what, std::chrono::milliseconds 
                         {.sqlstate = "22021", .function = what.function, .hint = "Remove it, or encode the value."});
         values.push_back(p ? p->c_str() : nullptr);
     }
+    return PQsendQueryParams(connection, what.sql, static_cast<int>(values.size()), nullptr, values.data(), nullptr, nullptr, 1) != 0;
+}
+
+result run(PGconn* connection, const statement& what, std::chrono::milliseconds timeout) {
     std::optional<clock::time_point> deadline;
     if (timeout.count() > 0) deadline = clock::now() + timeout;
 
-    if (!PQsendQueryParams(connection, what.sql, static_cast<int>(values.size()), nullptr, values.data(), nullptr,
-                           nullptr, 1)) {
-        if (PQstatus(connection) == CONNECTION_BAD) lost(connection, what.function);
+    if (!send(connection, what)) {
+        if (PQstatus(connection) == CONNECTION_BAD) throw loss(connection, what.function);
         throw error(trimmed(PQerrorMessage(connection)), {.sqlstate = "55000", .function = what.function});
     }
     std::unique_ptr<PGresult, decltype(&PQclear)> last(nullptr, PQclear);
@@ -89,7 +93,7 @@ result run(PGconn* connection, const statement& what, std::chrono::milliseconds 
             if (!wait_socket(connection, unsent, deadline))
                 throw error("no answer from the server in time", {.sqlstate = "08006", .function = what.function,
                                                                   .connection_lost = true, .in_doubt = true});
-            if (!PQconsumeInput(connection)) lost(connection, what.function);
+            if (!PQconsumeInput(connection)) throw loss(connection, what.function);
             if (unsent) unsent = PQflush(connection) > 0;
         }
         PGresult* next = PQgetResult(connection);
@@ -100,9 +104,9 @@ result run(PGconn* connection, const statement& what, std::chrono::milliseconds 
         else
             PQclear(next);
     }
-    if (!last) lost(connection, what.function);
+    if (!last) throw loss(connection, what.function);
     const ExecStatusType status = PQresultStatus(last.get());
-    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) refused(connection, last.get(), what.function);
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) throw refusal(connection, last.get(), what.function);
     return result(last.release());
 }
 

@@ -16,6 +16,8 @@ protected:
 
 TEST_F(example, hello) { EXPECT_EQ(run("example-hello"), "Hello, world!\n"); }
 
+TEST_F(example, async) { EXPECT_EQ(run("example-async"), "12 squared is 144\n101 jobs\n"); }
+
 TEST_F(example, transaction) { EXPECT_EQ(run("example-transaction"), "order.confirm {\"order\":2}\n"); }
 
 TEST_F(example, handlers) {

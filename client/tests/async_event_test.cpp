@@ -1,0 +1,136 @@
+// Coroutines that wait for events and for jobs.
+#include "async_support.hpp"
+
+#include <libpq-fe.h>
+
+using namespace std::chrono_literals;
+using test::run;
+
+namespace {
+
+class async_event : public test::db_test {
+protected:
+    void SetUp() override {
+        db_test::SetUp();
+        test::sql("DELETE FROM chancy.watches");
+    }
+};
+
+void terminate() { test::sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"); }
+
+}  // namespace
+
+TEST_F(async_event, a_listener_hears_what_happens) {
+    run([](asio::io_context& io) -> asio::awaitable<void> {
+        chancy::async_listener ear(io);
+        EXPECT_TRUE((co_await ear.wait(1ms)).empty());  // listens from now on
+        const chancy::queue wanted{.name = "new"};
+        co_await ear.declare_queue(wanted);
+        const auto heard = co_await ear.wait(1h);
+        EXPECT_EQ(heard.size(), 1u);
+        EXPECT_EQ(heard.at(0).type(), "queue.declared");
+    });
+}
+
+TEST_F(async_event, a_lost_connection_is_told_and_made_again) {
+    run([this](asio::io_context& io) -> asio::awaitable<void> {
+        chancy::async_listener ear(io);
+        EXPECT_TRUE((co_await ear.wait(1ms)).empty());
+        terminate();
+        bool lost = false;
+        try {
+            (void)co_await ear.wait(1h);
+        } catch (const chancy::error& e) {
+            lost = e.connection_lost();
+        }
+        EXPECT_TRUE(lost);
+        EXPECT_TRUE((co_await ear.wait(1ms)).empty());
+        db.push({.func = "a"});
+        EXPECT_EQ((co_await ear.wait(1h)).at(0).type(), "queue.pushed");
+    });
+}
+
+TEST_F(async_event, wait_for_job) {
+    run([this](asio::io_context& io) -> asio::awaitable<void> {
+        chancy::async_listener ear(io);
+        EXPECT_FALSE(co_await ear.wait_for_job(chancy::uuid(), 1h));
+        const auto j = claim({.func = "a"});
+        EXPECT_EQ((co_await ear.wait_for_job(j.id, 10ms))->state, chancy::job_state::running);
+        EXPECT_TRUE(db.cancel_job(j.id));
+        EXPECT_EQ((co_await ear.wait_for_job(j.id, 1h))->state, chancy::job_state::failed);
+    });
+}
+
+TEST_F(async_event, many_wait_for_their_jobs_and_share_the_calls) {
+    constexpr int jobs = 300;
+    test::sql("ALTER DATABASE " + test::database() + " SET track_functions = 'all'");
+    test::sql("SELECT pg_stat_reset()");
+    const std::vector<chancy::new_job> batch(jobs, {.func = "a"});
+    db.push_many(batch);
+    const auto claimed = db.fetch_jobs("default", "me", jobs);
+    {
+        asio::io_context io;
+        chancy::async_listener ear(io);
+        int ended = 0;
+        for (const chancy::job& j : claimed)
+            asio::co_spawn(io, ear.wait_for_job(j.id, 1h), [&](std::exception_ptr e, std::optional<chancy::job> done) {
+                test::rethrow(e);
+                EXPECT_EQ(done->state, chancy::job_state::succeeded);
+                ++ended;
+            });
+        std::thread later([&] {
+            EXPECT_TRUE(test::eventually([] { return test::sql("SELECT count(*) FROM chancy.watches").at(0) == std::to_string(jobs); }));
+            std::vector<chancy::update> updates;
+            for (const chancy::job& j : claimed) updates.push_back({.id = j.id, .started_at = *j.started_at});
+            db.apply_updates("me", updates);
+        });
+        while (ended < jobs && io.run_one() > 0) {}
+        later.join();
+        EXPECT_EQ(ended, jobs);
+    }
+    const std::string calls = "SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE funcname = 'watch_jobs'";
+    EXPECT_TRUE(test::eventually([&] { return test::sql(calls).at(0) != "0"; }));  // told when the backend ends
+    EXPECT_LT(std::stoi(test::sql(calls).at(0)), jobs / 4);
+    test::sql("ALTER DATABASE " + test::database() + " RESET track_functions");
+}
+
+TEST_F(async_event, waiting_for_a_job_survives_the_connection) {
+    const auto j = claim({.func = "a"});
+    run([&, this](asio::io_context& io) -> asio::awaitable<void> {
+        chancy::async_listener ear(io, "application_name=ear");
+        std::thread later([&] {
+            EXPECT_TRUE(test::eventually([] { return test::sql("SELECT count(*) FROM chancy.watches").at(0) == "1"; }));
+            test::sql("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'ear'");
+            EXPECT_TRUE(db.cancel_job(j.id));
+        });
+        const auto done = co_await ear.wait_for_job(j.id, 1h);
+        EXPECT_EQ(done->state, chancy::job_state::failed);
+        later.join();
+    });
+}
+
+TEST_F(async_event, a_wait_is_cancelled) {
+    const auto j = claim({.func = "a"});
+    run([&](asio::io_context& io) -> asio::awaitable<void> {
+        using namespace asio::experimental::awaitable_operators;
+        chancy::async_listener ear(io);
+        asio::steady_timer timer(io, 20ms);
+        const auto which = co_await (ear.wait_for_job(j.id, 1h) || timer.async_wait(asio::use_awaitable));
+        EXPECT_EQ(which.index(), 1u);
+        EXPECT_TRUE(co_await ear.cancel_job(j.id));
+    });
+}
+
+TEST_F(async_event, destroyed_while_somebody_waits) {
+    const auto j = claim({.func = "a"});
+    asio::io_context io;
+    auto ear = std::make_unique<chancy::async_listener>(io);
+    std::optional<chancy::error> problem;
+    asio::co_spawn(io, ear->wait_for_job(j.id, 1h), [&](std::exception_ptr e, std::optional<chancy::job>) { problem = test::error_of(e); });
+    while (test::sql("SELECT count(*) FROM chancy.watches").at(0) == "0") io.run_for(10ms);
+    ear.reset();
+    io.restart();
+    io.run();
+    ASSERT_TRUE(problem);
+    EXPECT_EQ(problem->sqlstate(), "57014");
+}
