@@ -30,6 +30,7 @@ void add_job(CLI::App& app, context& with);
 void add_maintenance(CLI::App& app, context& with);
 void add_event(CLI::App& app, context& with);
 void add_cron(CLI::App& app, context& with);
+void add_top(CLI::App& app, context& with);
 void add_interop(CLI::App& app, context& with);
 void add_workflow(CLI::App& app, context& with);
 void add_metrics(CLI::App& app, context& with);
@@ -53,13 +54,16 @@ class table {
 public:
     explicit table(std::vector<std::string> header) : m_rows{std::move(header)} {}
     void add(std::vector<std::string> row) { m_rows.push_back(std::move(row)); }
-    void print() const;  // columns as wide as their widest cell
+    [[nodiscard]] std::vector<std::string> lines() const;  // columns as wide as their widest cell; the first is the header
+    void print() const;
 
 private:
     std::vector<std::vector<std::string>> m_rows;
 };
 [[nodiscard]] std::string relative(timestamp when);  // "3 min ago"
 [[nodiscard]] std::string relative(const std::optional<timestamp>& when);
+[[nodiscard]] std::string span(double seconds);     // "40 ms", "3.1 s", "12 min"
+[[nodiscard]] std::string decimal(double number);   // at most six digits
 [[nodiscard]] std::string join(const std::vector<std::string>& texts);
 
 }  // namespace chancy::cli

@@ -2,6 +2,7 @@
 #include "cli.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <iostream>
 
 #include <unistd.h>
@@ -14,7 +15,7 @@ std::size_t width(const std::string& text) {
     return static_cast<std::size_t>(std::ranges::count_if(text, [](unsigned char c) { return (c & 0xc0) != 0x80; }));
 }
 
-bool numeric(const std::string& text) { return !text.empty() && text.find_first_not_of("0123456789-/") == std::string::npos; }
+bool numeric(const std::string& text) { return !text.empty() && text.find_first_not_of("0123456789-/.") == std::string::npos; }
 
 }  // namespace
 
@@ -22,10 +23,11 @@ void print_json(const json& document) {
     std::cout << document.dump(-1, ' ', false, json::error_handler_t::replace) << '\n';
 }
 
-void table::print() const {
+std::vector<std::string> table::lines() const {
     std::vector<std::size_t> widths(m_rows[0].size());
     for (const auto& row : m_rows)
         for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
+    std::vector<std::string> out;
     for (const auto& row : m_rows) {
         std::string line;
         for (std::size_t i = 0; i < row.size(); ++i) {
@@ -34,8 +36,29 @@ void table::print() const {
             line += "  ";
         }
         line.erase(line.find_last_not_of(' ') + 1);
-        std::cout << line << '\n';
+        out.push_back(std::move(line));
     }
+    return out;
+}
+
+void table::print() const {
+    for (const std::string& line : lines()) std::cout << line << '\n';
+}
+
+std::string decimal(double number) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.6g", number);
+    return text;
+}
+
+std::string span(double seconds) {
+    char text[32];
+    if (seconds < 1) std::snprintf(text, sizeof text, "%.3g ms", seconds * 1000);
+    else if (seconds < 120) std::snprintf(text, sizeof text, "%.3g s", seconds);
+    else if (seconds < 7200) std::snprintf(text, sizeof text, "%.0f min", seconds / 60);
+    else if (seconds < 172'800) std::snprintf(text, sizeof text, "%.0f h", seconds / 3600);
+    else std::snprintf(text, sizeof text, "%.0f d", seconds / 86'400);
+    return text;
 }
 
 std::string relative(timestamp when) {
