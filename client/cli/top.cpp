@@ -214,7 +214,7 @@ public:
         const std::string asked = m_now.at == timestamp{} ? "asking …" : to_string(m_now.at).substr(11, 8) + " UTC";
         lines.insert(lines.begin(), {{"chancy top  " + asked + "  " + std::to_string(m_now.queues.size()) + " queues, " + std::to_string(m_now.workers.size()) + " workers", true, false}, {}});
         std::string foot = "q quit   j k choose   p pause or resume   space now";
-        if (!m_now.trouble.empty()) foot = harmless(m_now.trouble) + "; trying again";
+        if (!m_now.trouble.empty()) foot = "trying again: " + harmless(m_now.trouble);
         if (m_asking) foot = (chosen()->state == "paused" ? "resume " : "pause ") + harmless(m_chosen) + "?  y: yes, any other key: no";
         lines.push_back({foot, true, false});
         on.draw(lines);
