@@ -21,6 +21,7 @@ public:
     on_terminal(std::vector<std::string> arguments, unsigned short rows, unsigned short columns) {
         winsize size{rows, columns, 0, 0};
         m_pid = ::forkpty(&m_terminal, nullptr, nullptr, &size);
+        if (m_pid < 0) throw std::runtime_error("no terminal");  // kill(-1) would be everybody's
         if (m_pid == 0) {
             std::vector<char*> argv;
             for (std::string& a : arguments) argv.push_back(a.data());
