@@ -145,7 +145,9 @@ TEST_F(cli, queues) {
 TEST_F(cli, jobs) {
     const auto j = claim({.func = "f.g", .kwargs = {{"x", 1}}, .unique_key = "key"});
     const std::string id = j.id.to_string(), none = chancy::uuid().to_string();
-    EXPECT_EQ(lines(chancy_run("job show --json " + id).out).at(0), chancy::json(*db.get_job(j.id)));
+    chancy::json whole = *db.get_job(j.id);
+    whole["progress"] = nullptr;
+    EXPECT_EQ(lines(chancy_run("job show --json " + id).out).at(0), whole);
     const auto human = chancy_run("job show " + id).out;
     for (const char* part : {"f.g", "running", "{\"x\":1}", "key", "tester"}) EXPECT_NE(human.find(part), std::string::npos) << part;
     EXPECT_EQ(chancy_run("job show " + none).code, 3);
