@@ -133,7 +133,7 @@ new_job read_next_run(TupleTableSlot *slot) {
         job.func = view(values[jobs_func - 1]);
         job.kwargs = DatumGetJsonbP(values[jobs_kwargs - 1]);
         job.limits = DatumGetJsonbP(values[jobs_limits - 1]);
-        job.meta = DatumGetJsonbP(values[jobs_meta - 1]);
+        job.meta = without_mark(DatumGetJsonbP(values[jobs_meta - 1]));
         job.priority = DatumGetInt32(values[jobs_priority - 1]);
         job.max_attempts = row.max_attempts;
         job.scheduled_at = GetCurrentTransactionStartTimestamp();

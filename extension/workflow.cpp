@@ -55,6 +55,13 @@ Jsonb *mark_step(Jsonb *meta, const pg_uuid_t &workflow, bytes step) {
 
 bool marks_step(Jsonb *meta) { return member(meta, mark_workflow) != nullptr; }
 
+Jsonb *without_mark(Jsonb *meta) {
+    if (!marks_step(meta)) return meta;
+    for (const char *key : {mark_workflow, mark_name})
+        meta = DatumGetJsonbP(DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(meta), text_datum(view(key))));
+    return meta;
+}
+
 Jsonb *keep_mark(Jsonb *before, Jsonb *given) {
     JsonbValue *workflow = member(before, mark_workflow), *step = member(before, mark_name);
     if (workflow == nullptr || workflow->type != jbvString) return given;

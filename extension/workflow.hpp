@@ -53,6 +53,8 @@ void apply_workflows(table &jobs, std::span<workflow_change> workflows, std::spa
 Jsonb *mark_step(Jsonb *meta, const pg_uuid_t &workflow, bytes step);
 // Is this the meta of a step's job? Whatever it says, it only makes us look: workflow_steps tells.
 bool marks_step(Jsonb *meta);
+// meta without it: a further run of the job is no step.
+Jsonb *without_mark(Jsonb *meta);
 // given, with what marks the step in before.
 Jsonb *keep_mark(Jsonb *before, Jsonb *given);
 
