@@ -173,6 +173,14 @@ json worker::random_job() {
     if (queue == "few" && m_dice.percent(80)) job["concurrency_key"] = "c" + std::to_string(m_dice.roll(0, 2));
     if (!m_dice.percent(92)) return job;
     job["unique_key"] = random_key(queue);
+    if (m_world.get().run == mode::contract && m_dice.percent(15)) {
+        // A key that many push at once and then nobody any more: a run that is missed is not made up for by the next push.
+        job["unique_key"] = "r" + std::to_string(m_world.transactions() / 40);
+        job["queue"] = m_dice.one_of(std::vector<std::string>{"q0", "q1"});
+        job["on_conflict"] = "rerun";
+        job["priority"] = 4;
+        return job;
+    }
     static const std::vector<std::string> modes = {"replace", "replace", "rerun", "rerun", "rerun", "reject"};
     if (m_world.get().run == mode::contract && m_dice.percent(40)) job["on_conflict"] = m_dice.one_of(modes);
     return job;

@@ -74,6 +74,7 @@ public:
     bool stopped() const { return m_stop; }
 
     int64_t next_transaction() { return ++m_transaction; }
+    int64_t transactions() const { return m_transaction; }
     std::string gid(int64_t transaction) const { return m_options.database + "_" + std::to_string(transaction); }
 
     // Jobs that somebody may change, as last seen; not kept exact on purpose.
