@@ -45,8 +45,8 @@ TEST_F(async_event, a_lost_connection_is_told_and_made_again) {
         }
         EXPECT_TRUE(lost);
         EXPECT_TRUE((co_await ear.wait(1ms)).empty());
-        db.push({.func = "a"});
-        EXPECT_EQ((co_await ear.wait(1h)).at(0).type(), "queue.pushed");
+        db.declare_queue({.name = "again"});
+        EXPECT_EQ((co_await ear.wait(1h)).at(0).type(), "queue.declared");
     });
 }
 
