@@ -38,8 +38,8 @@ PGBIN=/usr/lib/postgresql/$PG_MAJOR/bin
 export PATH=$PGBIN:$PATH
 
 # Every package that is needed, here and nowhere else: to build and test the extension, and for all the rest.
-server_packages="postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR g++ make"
-client_packages="libpq-dev cmake ninja-build pkg-config libgtest-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libasio-dev libssl-dev spin pgbouncer python3 python3-psycopg python3-croniter"
+server_packages="postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR g++ make python3-croniter"
+client_packages="libpq-dev cmake ninja-build pkg-config libgtest-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libasio-dev libssl-dev spin pgbouncer python3-psycopg"
 # For Chancy's own tests, where CHANCY_SRC names a checkout (regress/python/upstream).
 upstream_packages="python3-psycopg python3-psycopg-pool python3-pytest python3-pytest-asyncio python3-croniter"
 
