@@ -34,6 +34,7 @@ void add_top(CLI::App& app, context& with);
 void add_interop(CLI::App& app, context& with);
 void add_workflow(CLI::App& app, context& with);
 void add_metrics(CLI::App& app, context& with);
+void add_leadership(CLI::App& app, context& with);
 
 // queue stats
 void print_queue_stats(const context& with, const std::vector<queue_stats>& queues);

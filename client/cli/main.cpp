@@ -48,6 +48,7 @@ Exit codes: 0 done, 1 error, 2 wrong usage, 3 no such thing or nothing to do, 4 
     chancy::cli::add_interop(app, context);
     chancy::cli::add_workflow(app, context);
     chancy::cli::add_metrics(app, context);
+    chancy::cli::add_leadership(app, context);
 
     try {
         app.parse(argc, argv);
