@@ -48,7 +48,7 @@ sql postgres 'CREATE DATABASE one' && sql postgres 'CREATE DATABASE two'
 eventually postgres "SELECT $launcher"
 sql one 'CREATE EXTENSION chancy'
 eventually one "SELECT $maintained"
-[ "$(sql postgres "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'chancy maintenance' AND application_name <> 'chancy maintenance'")" = 0 ]
+[ "$(sql postgres "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'chancy maintenance' AND application_name NOT IN ('', 'chancy maintenance')")" = 0 ]  # '' at the very start
 
 # A job of a worker that died runs again; whoever listens is told. A setting takes effect when it is committed.
 sql one "SELECT chancy.set_task('recovery', every => '1 day')" >/dev/null
