@@ -43,8 +43,7 @@ void note(turn &n, const pg_uuid_t &workflow, int32 step, bool poll) {
         return;
     }
     with_table("workflow_todo", false, [&](table &todo) {
-        ExecClearTuple(todo.next);
-        memset(todo.next->tts_isnull, true, RelationGetDescr(todo.rel)->natts);
+        new_row(todo);
         set(todo, todo_workflow, UUIDPGetDatum(&workflow));
         if (step != 0) set(todo, todo_step, Int32GetDatum(step));
         set(todo, todo_poll, BoolGetDatum(poll));

@@ -65,8 +65,7 @@ bool claim_run(table &runs, const char *name, TimestampTz initial) {
     end_lookup(by_name);
     if (foreign) return false;
     if (!found) {
-        ExecClearTuple(runs.next);
-        memset(runs.next->tts_isnull, true, RelationGetDescr(runs.rel)->natts);
+        new_row(runs);
         set(runs, run_name, text_datum(view(name)));
         set(runs, run_last, TimestampTzGetDatum(initial));
         if (!insert_speculatively(runs)) return false;

@@ -97,8 +97,7 @@ const char *write_report(table &progress, const report &r, TimestampTz now) {
         ItemPointerData tid = progress.held->tts_tid;
         written = update(progress, &tid, true) == TM_Ok;
     } else {
-        ExecClearTuple(progress.next);
-        memset(progress.next->tts_isnull, true, RelationGetDescr(progress.rel)->natts);
+        new_row(progress);
         fill_report(progress, r, now);
         written = insert_speculatively(progress);
     }

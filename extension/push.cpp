@@ -121,8 +121,7 @@ Jsonb *no_errors() {
 
 void fill_job(table &jobs, const pg_uuid_t &id, const new_job &job, TimestampTz not_before) {
     TimestampTz due = std::max(job.scheduled_at, not_before);
-    ExecClearTuple(jobs.next);
-    memset(jobs.next->tts_isnull, true, RelationGetDescr(jobs.rel)->natts);
+    new_row(jobs);
     set(jobs, jobs_id, UUIDPGetDatum(&id));
     set(jobs, jobs_queue, text_datum(job.queue));
     set(jobs, jobs_func, text_datum(job.func));

@@ -71,8 +71,7 @@ allowance take_counter(table &counters, bytes queue, const queue_limits &limits)
         return a;
     }
     if (!found) {
-        ExecClearTuple(counters.next);
-        memset(counters.next->tts_isnull, true, RelationGetDescr(counters.rel)->natts);
+        new_row(counters);
         write_counter(counters, queue, a.window_start, 0);
         a.busy = !insert_speculatively(counters);
         if (a.busy) return a;

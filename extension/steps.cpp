@@ -230,8 +230,7 @@ void write_step(workflow_tables &t, HeapTuple locked, step_row &row) {
 
 void insert_workflow(workflow_tables &t, const workflow_change &w) {
     table &rows = t.workflows;
-    ExecClearTuple(rows.next);
-    memset(rows.next->tts_isnull, true, RelationGetDescr(rows.rel)->natts);
+    new_row(rows);
     set(rows, workflows_id, UUIDPGetDatum(&w.id));
     set(rows, workflows_name, text_datum(w.name));
     set(rows, workflows_state, text_datum(view("pending")));
@@ -245,8 +244,7 @@ void insert_workflow(workflow_tables &t, const workflow_change &w) {
 
 void insert_step(workflow_tables &t, int32 id, const step_input &s) {
     table &rows = t.steps;
-    ExecClearTuple(rows.next);
-    memset(rows.next->tts_isnull, true, RelationGetDescr(rows.rel)->natts);
+    new_row(rows);
     set(rows, steps_id, Int32GetDatum(id));
     set(rows, steps_workflow_id, UUIDPGetDatum(&s.workflow));
     set(rows, steps_step_id, text_datum(s.name));

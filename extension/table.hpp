@@ -80,6 +80,12 @@ bool with_row(const char *name, Oid equality, Datum key, Body body) {
     return found;
 }
 
+// Empties t.next, every column NULL: a new row, to be filled.
+inline void new_row(table &t) {
+    ExecClearTuple(t.next);
+    memset(t.next->tts_isnull, true, RelationGetDescr(t.rel)->natts);
+}
+
 // Copies the slot's columns into t.next, to be changed there.
 void copy_row(table &t, TupleTableSlot *from);
 
@@ -131,8 +137,7 @@ bool upsert(table &t, const char *index, Oid equality, Datum key, Fill fill) {
         bool existing = lock_for_write(t, index, equality, key);
         if (existing) copy_row(t, t.held);
         if (!existing) {
-            ExecClearTuple(t.next);
-            memset(t.next->tts_isnull, true, RelationGetDescr(t.rel)->natts);
+            new_row(t);
         }
         if (!fill(existing)) return false;
         ItemPointerData tid = t.held->tts_tid;

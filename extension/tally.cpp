@@ -104,8 +104,7 @@ void forget_kept() {
 
 void put_row(table &t, const tally &what) {
     enum column : int { at = 1, queue, func, outcome, count, ran, waited = ran + 3 };
-    ExecClearTuple(t.next);
-    memset(t.next->tts_isnull, true, RelationGetDescr(t.rel)->natts);
+    new_row(t);
     set(t, at, TimestampTzGetDatum(what.at));
     set(t, queue, text_datum(what.queue));
     set(t, func, text_datum(what.func));

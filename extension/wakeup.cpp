@@ -58,8 +58,7 @@ void fall_asleep(bytes queue) {
         if (lock_mark(t, name, &busy)) {
             if (!is_set(t)) write_mark(t, true);
         } else if (!busy) {
-            ExecClearTuple(t.next);
-            memset(t.next->tts_isnull, true, RelationGetDescr(t.rel)->natts);
+            new_row(t);
             set(t, sleepers_queue, name);
             set(t, sleepers_asleep, BoolGetDatum(true));
             insert_speculatively(t);
