@@ -240,11 +240,7 @@ struct ended_list {
     ended_step *items;
     int count, capacity;
     void add(ended_step e) {
-        if (count == capacity) {
-            capacity = std::max(16, capacity * 2);
-            size_t size = sizeof(ended_step) * capacity;
-            items = static_cast<ended_step *>(items == nullptr ? palloc(size) : repalloc_huge(items, size));
-        }
+        make_room(items, count, capacity);
         items[count++] = e;
     }
 };
@@ -474,11 +470,7 @@ struct found_list {
     void add_steps_of(turn &n, const pg_uuid_t &job, state after) {
         step_list steps = steps_of_job(n.t, job);
         for (int i = 0; i < steps.count; i++) {
-            if (count == capacity) {
-                capacity = std::max<size_t>(16, capacity * 2);
-                size_t size = sizeof(found_step) * capacity;
-                items = static_cast<found_step *>(items == nullptr ? palloc(size) : repalloc_huge(items, size));
-            }
+            make_room(items, count, capacity);
             items[count++] = {steps.items[i].workflow, steps.items[i].id, after};
         }
     }

@@ -19,12 +19,7 @@ struct list {
     int count, capacity;
 
     T &add() {
-        if (count == capacity) {
-            capacity = std::max(16, capacity * 2);
-            size_t size = sizeof(T) * capacity;
-            items = static_cast<T *>(items == nullptr ? MemoryContextAllocHuge(buffer_memory(), size)
-                                                      : repalloc_huge(items, size));
-        }
+        make_room(items, count, capacity, buffer_memory());
         return items[count++] = T{};
     }
     T &last() { return items[count - 1]; }

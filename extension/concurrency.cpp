@@ -52,11 +52,7 @@ struct running_jobs {
     size_t count, capacity;
 
     void add(bytes key) {
-        if (count == capacity) {
-            capacity = std::max<size_t>(64, capacity * 2);
-            size_t size = sizeof(bytes) * capacity;
-            keys = static_cast<bytes *>(keys == nullptr ? palloc(size) : repalloc_huge(keys, size));
-        }
+        make_room(keys, count, capacity);
         keys[count++] = key;
     }
     void sort() {
@@ -222,11 +218,7 @@ bool serve(walk &w, int32 priority, seat &s) {
 }
 
 seat &add_seat(walk &w, bytes key, int32 room) {
-    if (w.count == w.capacity) {
-        w.capacity = std::max<size_t>(16, w.capacity * 2);
-        size_t size = sizeof(seat) * w.capacity;
-        w.seats = static_cast<seat *>(w.seats == nullptr ? palloc(size) : repalloc_huge(w.seats, size));
-    }
+    make_room(w.seats, w.count, w.capacity);
     return w.seats[w.count++] = {key, lowest_id, room, 0, false};
 }
 

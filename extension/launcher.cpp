@@ -6,6 +6,7 @@
 // until the next is due.
 #include "background.hpp"
 #include "setting.hpp"
+#include "value.hpp"
 
 extern "C" {
 #include "access/heapam.h"
@@ -57,12 +58,7 @@ database *find_database(Oid oid) {
 void note_database(Form_pg_database row, TimestampTz now) {
     database *d = find_database(row->oid);
     if (d == nullptr) {
-        if (database_count == database_capacity) {
-            database_capacity = std::max(16, database_capacity * 2);
-            size_t size = sizeof(database) * database_capacity;
-            databases = static_cast<database *>(databases == nullptr ? MemoryContextAlloc(TopMemoryContext, size)
-                                                                     : repalloc(databases, size));
-        }
+        make_room(databases, database_count, database_capacity, TopMemoryContext);
         d = &databases[database_count++];
         *d = database{};
         d->oid = row->oid;

@@ -32,11 +32,7 @@ void running_jobs(FunctionCallInfo fcinfo, const rows &out) {
         CHECK_FOR_INTERRUPTS();
         job_row row = read_job(slot);
         if (row.is != state::running || !permits(may, row.queue)) continue;
-        if (count == capacity) {
-            capacity = std::max<size_t>(64, capacity * 2);
-            all = static_cast<found *>(all == nullptr ? palloc(sizeof(found) * capacity)
-                                                      : repalloc_huge(all, sizeof(found) * capacity));
-        }
+        make_room(all, count, capacity);
         all[count++] = {row.id, ExecCopySlotHeapTuple(slot)};
     }
     std::sort(all, all + count, [](const found &a, const found &b) { return compare(a.id, b.id) < 0; });

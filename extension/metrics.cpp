@@ -140,11 +140,7 @@ struct depths {
     depth &of(bytes queue) {
         while (at < count && compare(items[at].queue, queue) < 0) at++;
         if (at < count && items[at].queue == queue) return items[at];
-        if (count == capacity) {
-            capacity = std::max<size_t>(64, capacity * 2);
-            size_t size = sizeof(depth) * capacity;
-            items = static_cast<depth *>(items == nullptr ? palloc(size) : repalloc_huge(items, size));
-        }
+        make_room(items, count, capacity);
         std::copy_backward(items + at, items + count, items + count + 1);
         count++;
         return items[at] = {view(pnstrdup(queue.data, queue.size)), 0, 0, 0, 0, 0};

@@ -140,11 +140,7 @@ int32 find_step_named(workflow_tables &t, const pg_uuid_t &workflow, bytes name)
 }
 
 void step_list::add(const step_row &s) {
-    if (count == capacity) {
-        capacity = std::max(16, capacity * 2);
-        size_t size = sizeof(step_row) * capacity;
-        items = static_cast<step_row *>(items == nullptr ? palloc(size) : repalloc_huge(items, size));
-    }
+    make_room(items, count, capacity);
     items[count++] = s;
 }
 

@@ -77,11 +77,7 @@ struct sweeper {
     pg_uuid_t last;         // looked at
 
     void make(const segment &s) {
-        if (count == capacity) {
-            capacity = std::max(64, capacity * 2);
-            size_t size = sizeof(segment) * capacity;
-            made = static_cast<segment *>(made == nullptr ? palloc(size) : repalloc_huge(made, size));
-        }
+        make_room(made, count, capacity);
         made[count++] = s;
     }
     void begin() {

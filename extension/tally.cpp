@@ -38,11 +38,7 @@ tally &tallies::of(bytes queue, bytes func, happened what) {
     // Mostly it is the one of the job before.
     for (int i = count - 1; i >= 0; i--)
         if (is_same(items[i], queue, func, what)) return items[i];
-    if (count == capacity) {
-        capacity = std::max(8, capacity * 2);
-        size_t size = sizeof(tally) * capacity;
-        items = static_cast<tally *>(items == nullptr ? palloc(size) : repalloc_huge(items, size));
-    }
+    make_room(items, count, capacity);
     MemoryContext memory = CurrentMemoryContext;
     return items[count++] = {copy(memory, queue), copy(memory, func), what, now, 0, {}, {}};
 }
@@ -81,12 +77,7 @@ kept_tally &kept_of(const tally &t) {
     for (int i = 0; i < kept.count; i++)
         if (is_same(kept.items[i].sum, t.queue, t.func, t.what)) return kept.items[i];
     if (kept.memory == nullptr) kept.memory = AllocSetContextCreate(TopMemoryContext, "chancy tallies", ALLOCSET_DEFAULT_SIZES);
-    if (kept.count == kept.capacity) {
-        int capacity = std::max(16, kept.capacity * 2);
-        size_t size = sizeof(kept_tally) * capacity;
-        kept.items = static_cast<kept_tally *>(kept.items == nullptr ? MemoryContextAlloc(kept.memory, size) : repalloc(kept.items, size));
-        kept.capacity = capacity;
-    }
+    make_room(kept.items, kept.count, kept.capacity, kept.memory);
     bytes queue = copy(kept.memory, t.queue), func = copy(kept.memory, t.func);
     kept_tally &k = kept.items[kept.count++];
     k = {};

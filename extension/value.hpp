@@ -36,6 +36,17 @@ inline char *to_cstring(bytes b) { return pnstrdup(b.data, b.size); }
 
 inline int compare(const pg_uuid_t &a, const pg_uuid_t &b) { return memcmp(a.data, b.data, UUID_LEN); }
 
+// Makes room for one more item in an array that grows; of one that outlives the moment, context says where it lives.
+template <typename T, typename Count>
+void make_room(T *&items, Count count, Count &capacity, MemoryContext context = CurrentMemoryContext) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    if (count < capacity) return;
+    Count more = std::max<Count>(16, capacity * 2);
+    size_t size = sizeof(T) * more;
+    items = static_cast<T *>(items == nullptr ? MemoryContextAllocHuge(context, size) : repalloc_huge(items, size));
+    capacity = more;
+}
+
 inline bytes argument_text(FunctionCallInfo fcinfo, int n) {
     return fcinfo->args[n].isnull ? bytes{nullptr, 0} : view(fcinfo->args[n].value);
 }

@@ -82,11 +82,7 @@ struct change_list {
     int order;
 
     change &add(change_kind kind, const workflow_change &w) {
-        if (count == capacity) {
-            capacity = std::max<size_t>(64, capacity * 2);
-            size_t size = sizeof(change) * capacity;
-            items = static_cast<change *>(items == nullptr ? palloc_extended(size, MCXT_ALLOC_HUGE) : repalloc_huge(items, size));
-        }
+        make_room(items, count, capacity);
         change &c = items[count++] = {};
         c.kind = kind;
         c.call = w.call;
