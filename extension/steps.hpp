@@ -112,10 +112,10 @@ int32 *take_step_ids(int count);
 // The ids of the step's dependencies, from its row.
 std::span<int32> dependency_ids(HeapTuple step, TupleDesc desc);
 
-// Steps that were skipped or doomed by a failure wait anew, and the workflow runs. Locked by us (advance.cpp).
+// Steps that were skipped or doomed by a failure wait anew, and the workflow runs. Locked by us (settle.cpp).
 void reopen(workflow_tables &t, workflow_row &w);
 
-// The step of this job, which was not pushed after all, runs another one, or none (advance.cpp).
+// The step of this job, which was not pushed after all, runs another one, or none (settle.cpp).
 void adopt_job(workflow_tables &t, const pg_uuid_t &reserved, const pg_uuid_t *job);
 
 void tell_workflow(const char *type, const workflow_row &w);

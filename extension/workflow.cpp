@@ -147,7 +147,7 @@ void insert_steps(workflow_tables &t, const workflow_change &w, change_list &lis
         }
         step_input row{w.id, step.name, pack_job(step.job), step.undo != nullptr ? pack_job(*step.undo) : nullptr, step.when,
                        step.after, {after, count}, 0, 0, nullptr};
-        // Its dependencies are seen by nobody before we commit. Of a step that is there already, advance.cpp must make sure.
+        // Its dependencies are seen by nobody before we commit. Of a step that is there already, settle.cpp must make sure.
         if (count > 0 && all_new) row.waits_for = after[count - 1];
         if (count == 0) {
             change &c = list.add(change_kind::push, w);

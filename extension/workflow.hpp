@@ -1,6 +1,6 @@
 // Workflows: jobs that wait for other jobs.
 //
-// workflow.cpp: the calls. graph.cpp: their input. steps.cpp: the rows. advance.cpp: what follows from the end of a step.
+// workflow.cpp: the calls. graph.cpp: their input. steps.cpp: the rows. settle.cpp, advance.cpp: what follows from the end of a step.
 #pragma once
 
 #include "change.hpp"
