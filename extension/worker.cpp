@@ -66,6 +66,27 @@ void check_speaks_for(const permit &may, bytes worker) {
 
 namespace {
 
+}  // namespace
+
+bool announce(const announcement &a) {
+    return with_table("workers", true, [&](table &workers) {
+        return upsert(workers, "workers_pkey", F_TEXTEQ, a.worker, [&](bool existing) {
+            if (existing && !a.anybodys && (workers.next->tts_isnull[workers_owner - 1] ||
+                                            !(view(workers.next->tts_values[workers_owner - 1]) == view(a.owner))))
+                return false;
+            set(workers, workers_id, a.worker);
+            set(workers, workers_tags, a.tags);
+            set(workers, workers_queues, a.queues);
+            set(workers, workers_last_seen, TimestampTzGetDatum(a.seen));
+            set(workers, workers_expires_at, TimestampTzGetDatum(a.expires));
+            if (!existing && a.owner != 0) set(workers, workers_owner, a.owner);
+            return true;
+        });
+    });
+}
+
+namespace {
+
 TimestampTz heartbeat(FunctionCallInfo fcinfo) {
     check_given(fcinfo, 0, "worker_id");
     check_given(fcinfo, 1, "tags");
@@ -78,21 +99,7 @@ TimestampTz heartbeat(FunctionCallInfo fcinfo) {
     TimestampTz now = GetCurrentTimestamp();
     TimestampTz expires = now + check_duration(fcinfo, 3, "timeout");
     permit may = require(role_kind::worker);
-    Datum name = fcinfo->args[0].value, role = own_name();
-    bool written = with_table("workers", true, [&](table &workers) {
-        return upsert(workers, "workers_pkey", F_TEXTEQ, name, [&](bool existing) {
-            if (existing && !may.all && (workers.next->tts_isnull[workers_owner - 1] ||
-                                         !(view(workers.next->tts_values[workers_owner - 1]) == view(role))))
-                return false;
-            set(workers, workers_id, name);
-            set(workers, workers_tags, fcinfo->args[1].value);
-            set(workers, workers_queues, fcinfo->args[2].value);
-            set(workers, workers_last_seen, TimestampTzGetDatum(now));
-            set(workers, workers_expires_at, TimestampTzGetDatum(expires));
-            if (!existing) set(workers, workers_owner, role);
-            return true;
-        });
-    });
+    bool written = announce({fcinfo->args[0].value, fcinfo->args[1].value, fcinfo->args[2].value, now, expires, own_name(), may.all});
     if (!written) refuse_worker(worker);
     note_locks();
     emit("worker.announced", "worker_id", worker);
