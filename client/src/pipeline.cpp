@@ -179,7 +179,7 @@ void pipeline::send(time now) {
                 if (!detail::send(m_connection, call->m_what)) {
                     if (PQstatus(m_connection) != CONNECTION_BAD) throw error(trimmed(PQerrorMessage(m_connection)), {.sqlstate = "55000"});
                     m_waiting.push_front(call);
-                    return lost(loss(m_connection, "send"), now);
+                    return not_sent(now);
                 }
             } catch (const error& e) {
                 fail(*call, e);
@@ -188,16 +188,23 @@ void pipeline::send(time now) {
             if (m_sent.empty()) m_head_since = now;
             call->m_stage = pending::stage::sent;
             m_sent.push_back(call);
-            if (!end_call(m_connection)) return lost(loss(m_connection, "send"), now);
+            if (!end_call(m_connection)) return not_sent(now);
             m_unflushed += 256;
             for (const parameter& p : call->m_what.parameters) m_unflushed += p ? p->size() : 0;
         }
         const int left = PQflush(m_connection);
-        if (left < 0) return lost(loss(m_connection, "send"), now);
+        if (left < 0) return not_sent(now);
         if (left > 0) return;
         m_unflushed = 0;
         if (m_waiting.empty() || static_cast<int>(m_sent.size()) >= std::max(m_options.max_in_flight, 1)) return;
     }
+}
+
+// What the server has said, and how far it has come, still waits to be read.
+void pipeline::not_sent(time now) {
+    const error why = loss(m_connection, "send");
+    receive(now);
+    if (m_connection) lost(why, now);
 }
 
 void pipeline::receive(time now) {

@@ -93,6 +93,7 @@ private:
     void receive(time now);
     void answered(time now);
     void send(time now);
+    void not_sent(time now);
     void lost(error why, time now);
     bool try_again(pending& call, time now, std::chrono::milliseconds pause);
     void fail(pending& call, const error& why);
