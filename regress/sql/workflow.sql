@@ -177,6 +177,13 @@ SELECT chancy.push_workflow('is undone', '[{"step": "a", "func": "a", "undo": {"
 SELECT work(1), work(1, 'b');
 DELETE FROM chancy.workflows WHERE state NOT IN ('pending', 'running') AND id = :'id';
 SELECT status(:'id'), work();
+-- Its guard is for its own triggers.
+SELECT chancy.workflow_guard();
+CREATE TABLE elsewhere (id uuid, name text, state text);
+CREATE TRIGGER guard BEFORE UPDATE ON elsewhere FOR EACH ROW EXECUTE FUNCTION chancy.workflow_guard();
+INSERT INTO elsewhere VALUES (NULL, 'a', 'b');
+UPDATE elsewhere SET state = 'c';
+DROP TABLE elsewhere;
 INSERT INTO chancy.workflows (id, name, state) VALUES ('00000000-0000-0000-0000-000000000003', 'python', 'failed');
 INSERT INTO chancy.jobs (id, queue, func, state, attempts) VALUES (repeat('c', 32)::uuid, 'default', 'm.c1', 'failed', 1);
 INSERT INTO chancy.workflow_steps (workflow_id, step_id, job_data, dependencies, job_id) VALUES

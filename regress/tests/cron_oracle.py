@@ -54,6 +54,9 @@ def days_by_hand(day, weekday, year, month):
     def values(text, low, high, names, offset):
         found = set()
         for part in text.lower().split(","):
+            if part == "l":
+                found.add(last)
+                continue
             part, _, step = part.partition("/")
             a, _, b = part.partition("-")
             number = lambda v: names.index(v) + offset if v in names else int(v)
@@ -61,11 +64,18 @@ def days_by_hand(day, weekday, year, month):
             found |= set(range(a, b + 1, int(step or 1)))
         return found
 
+    last = calendar.monthrange(year, month)[1]
     d = values(day, 1, 31, [], 0)
-    w = {v % 7 for v in values(weekday, 0, 7, weekdays, 0)}
-    for n in range(1, calendar.monthrange(year, month)[1] + 1):
+    # 5#2 is the second Friday, L5 the last one.
+    nth = [part.lower().partition("#") for part in weekday.split(",") if "#" in part]
+    nth = {(weekdays.index(v) if v in weekdays else int(v) % 7, int(n)) for v, _, n in nth}
+    ends = {int(part[1:]) % 7 for part in weekday.lower().split(",") if part[0] == "l"}
+    plain = [part for part in weekday.split(",") if "#" not in part and part[0] not in "lL"]
+    w = {v % 7 for v in values(",".join(plain), 0, 7, weekdays, 0)} if plain else set()
+    for n in range(1, last + 1):
         of_week = (calendar.weekday(year, month, n) + 1) % 7
-        by_day, by_weekday = n in d, of_week in w
+        by_day = n in d
+        by_weekday = of_week in w or (of_week, (n + 6) // 7) in nth or (of_week in ends and n + 7 > last)
         if (by_weekday if len(d) == 31 else by_day if len(w) == 7 else by_day or by_weekday):
             yield n
 
