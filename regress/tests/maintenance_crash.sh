@@ -1,6 +1,6 @@
 # The server dies, several times, in the middle of maintenance that runs over four connections and in the background worker at once, under
 # load: nothing is done twice, nothing is forgotten. Each claim by a worker that dies is written down in its own transaction, so the
-# recoveries of a job can be counted. A minute on a busy machine: with --soak only.
+# recoveries of a job can be counted; jobs of a worker that lives stay with it. A minute on a busy machine: with --soak only.
 set -euo pipefail
 [ -n "${CHANCY_SOAK:-}" ] || exit 0
 . "$(dirname "$0")/../../scripts/lib.sh"
@@ -47,11 +47,14 @@ INSERT INTO chancy.jobs (id, queue, func, created_at, scheduled_at)
 SELECT id_at('1 hour', n), 'q', 'live', now() - interval '1 hour', now() - interval '1 hour' FROM generate_series(1, 600) n;
 INSERT INTO chancy.jobs (id, queue, func, state, completed_at)
 SELECT id_at('2 hours', n), 'q', CASE n % 3 WHEN 0 THEN 'old' ELSE 'kept' END, 'failed', now() - interval '2 hours' FROM generate_series(1, 6000) n;
-SELECT chancy.set_task('recovery', every => '1 s', settings => '{"grace": 1, "max_recoveries": 1000000}');
+SELECT chancy.set_task('recovery', every => '1 s', settings => '{"grace": 5, "max_recoveries": 1000000}');
 SELECT chancy.set_task('pruner', every => '1 s', settings => '{"rule": {"and": [{"func": "old"}, {"age": "1 min"}]}, "up_to": 20}');
 SELECT chancy.set_task('reprioritize', every => '1 s', settings => '{"ceiling": 5, "interval": "30 min", "up_to": 20}');
+SELECT chancy.heartbeat('alive', '{}', '{}', '1 min');
+CREATE TABLE alive AS SELECT id, started_at FROM chancy.fetch_jobs('q', 'alive', 5);
 END_SQL
 
+forever alive <<<"SELECT chancy.heartbeat('alive', '{}', '{}', '1 min') \\watch 0.2"
 for n in 1 2 3 4; do
     forever "maintain$n" <<<"SELECT chancy.maintain() \\watch 0.02"
 done
@@ -69,6 +72,7 @@ recovered="(SELECT sum(recoveries) FROM chancy.jobs WHERE func = 'live')"
 for round in 1 2 3; do
     at=$(sql "SELECT coalesce($recovered, 0)")
     eventually "SELECT $recovered > $at + 20"
+    [ "$(sql "SELECT count(*) FROM chancy.workers WHERE worker_id = 'alive'")" = 1 ] || fail 'the living worker does not announce itself'
     # In the middle of a call, if one is found; the others lose their connections with it.
     pid=
     while [ -z "$pid" ]; do
@@ -81,12 +85,15 @@ done
 
 # The load ends; maintenance brings it to an end.
 touch "$PGHOST/claim1.stop" "$PGHOST/claim2.stop"
-eventually "SELECT count(*) = 0 FROM chancy.jobs WHERE state = 'running' OR func = 'old'" "SELECT func, state, count(*) FROM chancy.jobs GROUP BY 1, 2"
-eventually "SELECT min(priority) = 1 FROM chancy.jobs WHERE func = 'live'" "SELECT priority, count(*) FROM chancy.jobs WHERE func = 'live' GROUP BY 1"
+eventually "SELECT count(*) = 0 FROM chancy.jobs WHERE state = 'running' AND taken_by <> 'alive' OR func = 'old'" "SELECT func, state, count(*) FROM chancy.jobs GROUP BY 1, 2"
+live="func = 'live' AND id NOT IN (SELECT id FROM alive)"
+eventually "SELECT min(priority) = 1 FROM chancy.jobs WHERE $live" "SELECT priority, count(*) FROM chancy.jobs WHERE func = 'live' GROUP BY 1"
 wrong=$(sql "
     SELECT format('job %s was claimed %s times by workers that died, and recovered %s times', j.id, count(c.job), j.recoveries)
     FROM chancy.jobs j LEFT JOIN claims c ON c.job = j.id WHERE j.func = 'live' GROUP BY j.id HAVING count(c.job) <> j.recoveries
-    UNION ALL SELECT format('job %s was raised to %s', id, priority) FROM chancy.jobs WHERE func = 'live' AND priority <> 1
+    UNION ALL SELECT format('job %s was raised to %s', id, priority) FROM chancy.jobs WHERE $live AND priority <> 1
+    UNION ALL SELECT format('job %s of a worker that lives was taken from it', a.id) FROM alive a
+        WHERE NOT EXISTS (SELECT FROM chancy.jobs j WHERE j.id = a.id AND j.state = 'running' AND j.taken_by = 'alive' AND j.started_at = a.started_at)
     UNION ALL SELECT format('%s jobs of func %s', count(*), func) FROM chancy.jobs GROUP BY func HAVING count(*) <> CASE func WHEN 'live' THEN 600 ELSE 4000 END
     LIMIT 20")
 [ -z "$wrong" ] || fail "$wrong"
