@@ -4,9 +4,11 @@
 # Left out of the random expressions, since croniter 1.3.5 means something else or nothing by it (docs/sql-cron.md):
 # * in a list, 7 as a day of the week in six fields, W, LW, L-n, 5L, ranges over the end of a field, L and # beside a
 # restricted day of the other kind. And where days after the 28th are wanted croniter passes by the first of a month now and then: a
-# difference there is judged by walking through the days.
+# difference there is judged by walking through the days. Newer ones (6.2.4) let n/step and n-n begin anew behind the end of the field:
+# they are not asked about these.
 import calendar
 import datetime
+import importlib.metadata
 import random
 import subprocess
 import sys
@@ -19,6 +21,7 @@ utc = datetime.timezone.utc
 months = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 weekdays = "sun mon tue wed thu fri sat".split()
 ticks = 4
+wraps = int(importlib.metadata.version("croniter").split(".")[0]) > 2
 
 
 def name(text):
@@ -35,10 +38,10 @@ def element(low, high, names, offset):
     if kind < 0.45:
         return value(dice.randint(low, high))
     if kind < 0.7:
-        a, b = sorted((dice.randint(low, high), dice.randint(low, high)))
+        a, b = sorted(dice.sample(range(low, high + 1), 2) if wraps else (dice.randint(low, high), dice.randint(low, high)))
         step = "/%d" % dice.randint(1, high) if dice.random() < 0.4 else ""
         return "%s-%s%s" % (value(a), value(b), step)
-    if kind < 0.9:
+    if kind < 0.9 or wraps:
         return "*/%d" % dice.randint(1, high + 3)
     return "%d/%d" % (dice.randint(low, high), dice.randint(1, high))
 
