@@ -302,13 +302,6 @@ void claim_in_turns(walk &w) {
     for (bool first = true; !full(w) && next_level(w, first, priority, &priority); first = false) serve_level(w, priority);
 }
 
-bool fetched_before(HeapTuple a, HeapTuple b, TupleDesc desc) {
-    bool null;
-    int32 x = DatumGetInt32(heap_getattr(a, jobs_priority, desc, &null)), y = DatumGetInt32(heap_getattr(b, jobs_priority, desc, &null));
-    if (x != y) return x > y;
-    return compare(*DatumGetUUIDP(heap_getattr(a, jobs_id, desc, &null)), *DatumGetUUIDP(heap_getattr(b, jobs_id, desc, &null))) < 0;
-}
-
 void claim_by_key(claims &c, const queue_limits &limits, running_jobs &running) {
     auto scan = [&](const char *index, int bounds) {
         return compat::begin_index_scan(c.jobs.rel, c.jobs.index(index), &c.seen, bounds);
@@ -318,8 +311,7 @@ void claim_by_key(claims &c, const queue_limits &limits, running_jobs &running) 
     claim_in_turns(w);
     for (IndexScanDesc s : {w.levels, w.keyless, w.keys, w.inside}) index_endscan(s);
     c.blocked = c.blocked || w.blocked;
-    TupleDesc desc = RelationGetDescr(c.jobs.rel);
-    std::sort(c.into, c.into + c.count, [desc](HeapTuple a, HeapTuple b) { return fetched_before(a, b, desc); });
+    sort_claims(c);
 }
 
 }  // namespace

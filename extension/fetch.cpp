@@ -1,6 +1,6 @@
 // fetch: claim waiting jobs.
 //
-// The claim walks the fetch index itself, from the front, and updates each due row without waiting: no
+// The claim walks the fetch index itself (low_water.cpp), and updates each due row without waiting: no
 // planner, no sort of the backlog. Any foreign holder of a row makes it pass by, a duplicate push's
 // KEY SHARE too: so a waiting job runs only after those who pushed it again have committed.
 #include "fetch.hpp"
@@ -114,13 +114,15 @@ claim claim_row(table &jobs, const job_row &row, Datum worker, TimestampTz now) 
 
 bool claim_found(claims &c, const job_row &row) {
     if (!is_due(row, c.queue, c.now)) return false;
-    if (TransactionIdIsValid(c.seen.xmin)) {
+    // Not committed, or about to be changed: by another fetch, mostly.
+    if (TransactionIdIsValid(c.seen.xmin) || TransactionIdIsValid(c.seen.xmax)) {
         c.passed++;
         return false;
     }
     switch (claim_row(c.jobs, row, c.worker, c.now)) {
         case claim::done:
             forget_passed(row.id);
+            remember_place(row.id, &c.jobs.next->tts_tid);
             c.into[c.count++] = ExecCopySlotHeapTuple(c.jobs.next);
             return true;
         case claim::held:
@@ -132,14 +134,14 @@ bool claim_found(claims &c, const job_row &row) {
     return false;
 }
 
-void claim_due(claims &c) {
-    lookup waiting = begin_lookup(c.jobs, "jobs_fetch", F_TEXTEQ, C_COLLATION_OID, &c.seen);
-    seek(waiting, text_datum(c.queue));
-    while (c.count < c.up_to && index_getnext_slot(waiting.scan, ForwardScanDirection, c.jobs.found)) {
-        CHECK_FOR_INTERRUPTS();
-        claim_found(c, read_job(c.jobs.found));
-    }
-    end_lookup(waiting);
+void sort_claims(claims &c) {
+    TupleDesc desc = RelationGetDescr(c.jobs.rel);
+    std::sort(c.into, c.into + c.count, [desc](HeapTuple a, HeapTuple b) {
+        bool null;
+        int32 x = DatumGetInt32(heap_getattr(a, jobs_priority, desc, &null)), y = DatumGetInt32(heap_getattr(b, jobs_priority, desc, &null));
+        if (x != y) return x > y;
+        return compare(*DatumGetUUIDP(heap_getattr(a, jobs_id, desc, &null)), *DatumGetUUIDP(heap_getattr(b, jobs_id, desc, &null))) < 0;
+    });
 }
 
 namespace {
@@ -161,9 +163,8 @@ fetched fetch(table &jobs, bytes queue, bytes worker, int32 up_to) {
     queue_settings settings = read_queue(queue, now);
     const queue_limits &limits = settings.limits;
     if (!settings.open) return {};
-    claims c{jobs, queue, text_datum(worker), now, up_to, static_cast<HeapTuple *>(palloc(sizeof(HeapTuple) * up_to)), 0, 0, false, {}};
+    claims c{jobs, queue, text_datum(worker), now, up_to, static_cast<HeapTuple *>(palloc(sizeof(HeapTuple) * up_to)), 0, 0, false, is_asleep(queue), 0, {}};
     InitDirtySnapshot(c.seen);
-    bool asleep = is_asleep(queue);
     // What results had to leave of workflows; what is busy still is worth another look soon, as a held job is.
     c.passed = advance_noted(jobs, 16, false).busy;
     int64 wait = 0;
@@ -180,10 +181,11 @@ fetched fetch(table &jobs, bytes queue, bytes worker, int32 up_to) {
             if (c.count < a.left) wait = 0;
         });
     }
+    if (wait == 0 && c.count < c.up_to) wait = c.unswept;
     if (c.count > 0) note_locks();
     CommandCounterIncrement();
     bool exhausted = limits.concurrency() && c.passed == 0 && (c.count < up_to || c.blocked);
-    bool again = c.count < up_to && !asleep;
+    bool again = c.count < up_to && !c.asleep;
     if (again) fall_asleep(queue);
     return {{c.into, static_cast<size_t>(c.count)}, c.passed, wait, exhausted, again};
 }

@@ -8,7 +8,7 @@ namespace chancy {
 struct fetched {
     std::span<HeapTuple> jobs;  // in fetch order, as now in the table
     int passed;                 // due jobs passed by because of what another transaction holds: look again soon
-    int64 wait;                 // microseconds until the rate limit lets the next one start; 0: it is not in the way
+    int64 wait;                 // microseconds until it is worth looking again, for the rate limit or what is not swept yet; 0: neither
     bool exhausted;             // of a queue with a limit: nobody else would be given a job now either
     bool again;                 // look once more before sleeping: this look began before pushes knew that somebody sleeps
 };
@@ -45,11 +45,17 @@ struct claims {
     int count;     // claimed so far
     int passed;    // due jobs that others hold, or have yet to commit
     bool blocked;  // a limit of concurrency is in the way
+    bool asleep;   // pushes know that somebody sleeps: this look may be the last one
+    int64 unswept;  // microseconds until more of what lies before the low-water marks is looked at; 0: all has been
     SnapshotData seen;  // dirty: an uncommitted push is seen, so that it can be waited for
 };
 
-// Claims due jobs from the front of the queue, up to up_to.
+// Claims due jobs in fetch order, up to up_to, beginning each priority at its low-water mark, and sweeps a part of what lies
+// before (low_water.cpp).
 void claim_due(claims &c);
+
+// Brings what is claimed into fetch order.
+void sort_claims(claims &c);
 
 // Claims the job in jobs.found, which a scan with c.seen found and row was read from; false when it is not due, or another transaction holds it.
 bool claim_found(claims &c, const job_row &row);

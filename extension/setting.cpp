@@ -6,7 +6,7 @@
 namespace chancy {
 
 struct settings setting = {
-    .mode = static_cast<int>(push_mode::automatic), .flush_timeout = 30000, .hot_key_bound = 500, .duplicate_lock = true, .metrics_interval = 1000,
+    .mode = static_cast<int>(push_mode::automatic), .flush_timeout = 30000, .hot_key_bound = 500, .duplicate_lock = true, .sweep_time = 5, .metrics_interval = 1000,
     .maintenance = true, .maintenance_interval = 60, .maintenance_workers = 2, .sql_workers = 2};
 
 void define_settings() {
@@ -30,6 +30,10 @@ void define_settings() {
                              "Off declares that each call is its whole transaction: the run then has nothing more to see, "
                              "and a hot key costs no multixact.",
                              &setting.duplicate_lock, setting.duplicate_lock, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("chancy.sweep_time", "How long a fetch looks, without a find, at what lies before its low-water mark.",
+                            "It does so at most a twentieth of the time. 0: at 64 index entries.",
+                            &setting.sweep_time, setting.sweep_time, 0, 10 * 1000, PGC_USERSET, GUC_UNIT_MS, nullptr,
+                            nullptr, nullptr);
     DefineCustomIntVariable("chancy.metrics_interval", "How often a connection writes what it has counted for the metrics.",
                             "At most so often, in a transaction that changes jobs; 0: in every one. -1: nothing is counted.",
                             &setting.metrics_interval, setting.metrics_interval, -1, 3600 * 1000, PGC_USERSET, GUC_UNIT_MS, nullptr,

@@ -12,6 +12,7 @@ struct settings {
     int flush_timeout;  // ms
     int hot_key_bound;  // ms
     bool duplicate_lock;
+    int sweep_time;       // ms
     int metrics_interval;  // ms; -1: nothing is counted
     // The background worker's.
     bool maintenance;
