@@ -201,7 +201,13 @@ void change_row(writer &w, change &c) {
 }
 
 void make_push(writer &w, change &c, bool late) {
-    insert_job(w.jobs, w.by_key, c, w.how, late);
+    if (c.key.data == nullptr) {  // it meets nobody
+        fill_job(w.jobs, c.id, *c.job, DT_NOBEGIN);
+        insert_together(w.jobs);
+        c.is = verdict::created;
+    } else {
+        insert_job(w.jobs, w.by_key, c, w.how, late);
+    }
     if (c.is == verdict::created) w.counts.of(c.job->queue, c.job->func, happened::pushed).count++;
 }
 
@@ -336,6 +342,7 @@ void apply(table &jobs, std::span<change> changes, const policy &how) {
         else
             make_group(w, {order + i, end - i});
     }
+    insert_rest(jobs);
     if (keys) end_lookup(w.by_key);
     if (rows) end_lookup(w.by_id);
     if (keys || rows) note_locks();

@@ -165,6 +165,8 @@ struct key_state {
     ItemPointerData tid;      // of the live or the entering row
 };
 lookup begin_key_lookup(table &jobs);
+// Were there jobs with a unique_until when the look-up began?
+bool has_periods();
 // share: hold a waiting job FOR KEY SHARE, so that it does not run before we commit.
 key_state probe_key(table &jobs, lookup &by_key, bytes key, bool share, const policy &how);
 // Waits until whoever enters the slot has ended, or 40001; false when we pass by what is busy.

@@ -72,6 +72,9 @@ lookup begin_id_lookup(table &jobs, Snapshot snapshot);
 // The newest version of the job that is committed or our own, into slot; false when there is none.
 bool find_job(table &jobs, lookup &by_id, const pg_uuid_t &id, TupleTableSlot *slot);
 
+// This backend has written the job's row to tid.
+void remember_place(const pg_uuid_t &id, ItemPointer tid);
+
 // When a job with this id was made, by the clock of who made it; 0 for an id of another layout than Chancy's (push.cpp).
 TimestampTz id_time(const pg_uuid_t &id);
 

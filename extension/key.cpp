@@ -9,10 +9,15 @@ namespace chancy {
 namespace {
 // One scan at a time: the snapshot belongs to the scan, which keeps a pointer to it.
 SnapshotData dirty;
+bool periods;
 }  // namespace
+
+bool has_periods() { return periods; }
 
 lookup begin_key_lookup(table &jobs) {
     InitDirtySnapshot(dirty);
+    // The index of a history without periods has no page but its first.
+    periods = RelationGetNumberOfBlocks(jobs.index("jobs_unique_until")) > 1;
     return begin_lookup(jobs, "jobs_unique_key", F_TEXTEQ, C_COLLATION_OID, &dirty);
 }
 

@@ -96,6 +96,25 @@ void prepare_row(table &t) {
     if (constr != nullptr && constr->num_check > 0) ExecConstraints(t.rri, t.next, t.estate);
 }
 
+constexpr int most_together = 100;
+
+// What ExecInsertIndexTuples does with one index, where no other row can have the key, or an error is right. A new version has
+// the keys of the old one: then nobody looks whether they are taken.
+void insert_entry(table &t, int i, TupleTableSlot *row, bool fresh) {
+    IndexInfo *info = t.rri->ri_IndexRelationInfo[i];
+    if (!info->ii_ReadyForInserts) return;
+    GetPerTupleExprContext(t.estate)->ecxt_scantuple = row;
+    if (info->ii_Predicate != NIL) {
+        if (info->ii_PredicateState == nullptr) info->ii_PredicateState = ExecPrepareQual(info->ii_Predicate, t.estate);
+        if (!ExecQual(info->ii_PredicateState, GetPerTupleExprContext(t.estate))) return;
+    }
+    Datum values[INDEX_MAX_KEYS];
+    bool nulls[INDEX_MAX_KEYS];
+    FormIndexDatum(info, row, t.estate, values, nulls);
+    Relation index = t.rri->ri_IndexRelationDescs[i];
+    index_insert(index, values, nulls, &row->tts_tid, t.rel, fresh && index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+}
+
 }  // namespace
 
 table open(const char *name, bool primary_key) {
@@ -126,6 +145,8 @@ table open(const char *name, bool primary_key) {
 }
 
 void close(table &t) {
+    for (int i = 0; t.together != nullptr && i <= most_together; i++)
+        if (t.together[i] != nullptr && t.together[i] != t.next) ExecDropSingleTupleTableSlot(t.together[i]);
     ExecDropSingleTupleTableSlot(t.copy);
     ExecDropSingleTupleTableSlot(t.held);
     ExecDropSingleTupleTableSlot(t.found);
@@ -191,8 +212,35 @@ void copy_row(table &t, TupleTableSlot *from) {
 void insert(table &t) {
     prepare_row(t);
     table_tuple_insert(t.rel, t.next, GetCurrentCommandId(true), 0, nullptr);
-    compat::insert_index_entries(t.rri, t.next, t.estate, false, false, nullptr, NIL);
+    for (int i = 0; i < t.rri->ri_NumIndices; i++) insert_entry(t, i, t.next, true);
     ResetPerTupleExprContext(t.estate);
+}
+
+void insert_together(table &t) {
+    if (t.together == nullptr) {
+        t.together = static_cast<TupleTableSlot **>(MemoryContextAllocZero(t.estate->es_query_cxt, sizeof(TupleTableSlot *) * (most_together + 1)));
+        t.together[0] = t.next;
+    }
+    prepare_row(t);
+    if (++t.waiting == most_together) return insert_rest(t);
+    TupleTableSlot *&next = t.together[t.waiting];
+    if (next == nullptr) {
+        MemoryContext outer = MemoryContextSwitchTo(t.estate->es_query_cxt);
+        next = MakeSingleTupleTableSlot(RelationGetDescr(t.rel), &TTSOpsVirtual);
+        MemoryContextSwitchTo(outer);
+    }
+    t.next = next;
+}
+
+void insert_rest(table &t) {
+    if (t.waiting == 0) return;
+    table_multi_insert(t.rel, t.together, t.waiting, GetCurrentCommandId(true), 0, nullptr);
+    // One index after the other: neighbours in the batch are mostly neighbours there.
+    for (int i = 0; i < t.rri->ri_NumIndices; i++)
+        for (TupleTableSlot *row : std::span(t.together, t.waiting)) insert_entry(t, i, row, true);
+    ResetPerTupleExprContext(t.estate);
+    t.waiting = 0;
+    t.next = t.together[0];
 }
 
 bool insert_speculatively(table &t) {
@@ -214,7 +262,7 @@ TM_Result update(table &t, ItemPointer tid, bool wait) {
     bool indexes = false;
     TM_Result result = compat::update_tuple(t.rel, tid, t.next, GetCurrentCommandId(true), wait, &failure, &indexes);
     if (result == TM_Ok && indexes)
-        compat::insert_index_entries(t.rri, t.next, t.estate, true, false, nullptr, NIL);
+        for (int i = 0; i < t.rri->ri_NumIndices; i++) insert_entry(t, i, t.next, false);
     ResetPerTupleExprContext(t.estate);
     return result;
 }

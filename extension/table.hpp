@@ -25,6 +25,9 @@ struct table {
     TupleTableSlot *found;  // what a scan found
     TupleTableSlot *held;   // what a lock returned
     TupleTableSlot *copy;   // a copied row, to read its columns
+    BlockNumber blocks;     // at least so many; 0: not asked yet
+    TupleTableSlot **together;  // rows of insert_together, then next
+    int waiting;                // how many of them
 
     // The valid index of this name; 55000 when somebody dropped it.
     Relation index(const char *name) const;
@@ -102,11 +105,15 @@ inline void set_null(table &t, int attribute) {
 // Writes t.next as a new row where no arbiter can object.
 void insert(table &t);
 
+// The same, but some rows at a time, which spares WAL and visits to pages: not before insert_rest they are all there.
+void insert_together(table &t);
+void insert_rest(table &t);
+
 // Writes t.next unless an arbiter knows its key; false then, and nothing is written. Others may wait for
 // our speculative token, never longer.
 bool insert_speculatively(table &t);
 
-// Writes t.next over the version at tid. With wait it must be locked by us already.
+// Writes t.next over the version at tid, whose keys of unique indexes it has. With wait it must be locked by us already.
 TM_Result update(table &t, ItemPointer tid, bool wait);
 
 // The same where the new version may meet another one's key (it enters an index that the old one

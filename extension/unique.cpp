@@ -148,8 +148,7 @@ new_job read_next_run(TupleTableSlot *slot) {
 
 // Until when a finished job keeps the key taken, and its id; 0: none does.
 TimestampTz find_holder(table &jobs, bytes key, pg_uuid_t *id) {
-    // A history without periods costs nothing: the index has no page but its first then.
-    if (RelationGetNumberOfBlocks(jobs.index("jobs_unique_until")) <= 1) return 0;
+    if (!has_periods()) return 0;  // the common case costs nothing
     TimestampTz until = 0;
     lookup by_key = begin_lookup(jobs, "jobs_unique_until", F_TEXTEQ, C_COLLATION_OID, SnapshotSelf);
     seek(by_key, text_datum(key));
@@ -281,10 +280,30 @@ bool change_live(table &jobs, lookup &by_key, change &c, const key_state &seen, 
 
 }  // namespace
 
+namespace {
+
+// Keys pushed by this backend, one after another, that were not taken. After a hundred the next one is inserted at once: that looks
+// at the key too, and costs a dead row where it is taken.
+int new_in_a_row = 0;
+
+bool insert_unseen(table &jobs, change &c) {
+    if (new_in_a_row < 100 || has_periods()) return false;
+    fill_job(jobs, c.id, *c.job, DT_NOBEGIN);
+    if (insert_speculatively(jobs)) return true;
+    new_in_a_row = 0;
+    return false;
+}
+
+}  // namespace
+
 void insert_job(table &jobs, lookup &by_key, change &c, const policy &how, bool late) {
     if (c.key.data == nullptr) {
         fill_job(jobs, c.id, *c.job, DT_NOBEGIN);
         insert(jobs);
+        c.is = verdict::created;
+        return;
+    }
+    if (insert_unseen(jobs, c)) {
         c.is = verdict::created;
         return;
     }
@@ -298,6 +317,7 @@ void insert_job(table &jobs, lookup &by_key, change &c, const policy &how, bool 
     for (;;) {
         key_state seen = probe_key(jobs, by_key, c.key, mode == on_conflict::keep, how);
         if (seen.live) {
+            new_in_a_row = 0;
             if (mode == on_conflict::keep || mode == on_conflict::reject) return kept(seen.id);
             if (change_live(jobs, by_key, c, seen, how, late)) return;
             continue;
@@ -312,6 +332,7 @@ void insert_job(table &jobs, lookup &by_key, change &c, const policy &how, bool 
         if (until != 0 && (mode == on_conflict::keep || mode == on_conflict::reject)) return kept(holder);
         fill_job(jobs, c.id, *c.job, until != 0 ? until : DT_NOBEGIN);
         if (insert_speculatively(jobs)) {
+            new_in_a_row++;
             c.is = verdict::created;
             c.delayed = until != 0;
             return;

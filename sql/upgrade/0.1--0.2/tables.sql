@@ -1,3 +1,5 @@
+ALTER TABLE chancy.jobs SET (fillfactor = 70);
+ALTER INDEX chancy.jobs_pkey SET (fillfactor = 45);
 -- Columns of concurrency limits and of token buckets; jobs_running begins with the queue.
 ALTER TABLE chancy.jobs ADD COLUMN concurrency_key text COLLATE "C";
 DROP INDEX chancy.jobs_running;
