@@ -9,10 +9,14 @@ int batch_size(Jsonb *batch, const char *list) {
     if (!JB_ROOT_IS_ARRAY(batch) || JB_ROOT_IS_SCALAR(batch))
         refuse(where, "must be an array", "Give a JSON array of objects.");
     int count = JB_ROOT_COUNT(batch);
-    if (count > max_batch)
-        refuse_size(where, psprintf("has %d elements", count),
-                    psprintf("At most %d elements are allowed in one call: split the batch.", max_batch));
+    check_batch_size(list, count);
     return count;
+}
+
+void check_batch_size(const char *list, int count) {
+    if (count > max_batch)
+        refuse_size({list, -1, nullptr}, psprintf("has %d elements", count),
+                    psprintf("At most %d elements are allowed in one call: split the batch.", max_batch));
 }
 
 void refuse_field(place element, bytes name, const char *known) {

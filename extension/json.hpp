@@ -12,6 +12,7 @@ int each_object(Jsonb *batch, const char *list, OnElement on_element);
 
 // How many elements the batch has; refuses what is not an array or is too long.
 int batch_size(Jsonb *batch, const char *list);
+void check_batch_size(const char *list, int count);
 
 // Calls on_field(name, value) for each field. A value that is JSON null is passed too: null means
 // absent, but an unknown name is an error all the same.

@@ -40,9 +40,8 @@ void make_ids(std::span<change> pushes) {
     pfree(random);
 }
 
-namespace {
-
 void check_job(const new_job &job, place where) {
+    if (job.func.data == nullptr) refuse(where.at("func"), "is missing", "Every job needs a func.");
     check_text(where.at("func"), job.func, max_name);
     check_text(where.at("queue"), job.queue, max_queue);
     if (job.key.data != nullptr) check_text(where.at("unique_key"), job.key, max_name);
@@ -59,16 +58,22 @@ void check_job(const new_job &job, place where) {
     if (job.unique_for != 0) refuse(where.at("unique_for"), "needs a unique_key", hint);
 }
 
+namespace {
+
 Jsonb *parse(const char *json) { return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json))); }
 
 }  // namespace
 
 job_defaults make_defaults() { return {parse("{}"), parse("[]"), GetCurrentTransactionStartTimestamp()}; }
 
-void read_job_object(JsonbContainer *object, place where, const job_defaults &d, new_job *job, const more_fields *more) {
-    *job = {.func = {nullptr, 0}, .queue = view("default"), .key = {nullptr, 0}, .concurrency_key = {nullptr, 0}, .kwargs = d.object, .limits = d.array,
+new_job default_job(const job_defaults &d, const char *list) {
+    return {.func = {nullptr, 0}, .queue = view("default"), .key = {nullptr, 0}, .concurrency_key = {nullptr, 0}, .kwargs = d.object, .limits = d.array,
             .meta = d.object, .priority = 0, .max_attempts = 1, .scheduled_at = d.now, .unique_for = 0, .mode = on_conflict::keep,
-            .list = where.list, .may = nullptr};
+            .list = list, .may = nullptr};
+}
+
+void read_job_object(JsonbContainer *object, place where, const job_defaults &d, new_job *job, const more_fields *more) {
+    *job = default_job(d, where.list);
     each_field(object, [&](bytes name, JsonbValue *value) {
         bool given = value->type != jbvNull;
         if (name == view("func")) {
@@ -99,7 +104,6 @@ void read_job_object(JsonbContainer *object, place where, const job_defaults &d,
             refuse_field(where, name, more == nullptr ? push_keys : psprintf("%s, %s", more->known, push_keys));
         }
     });
-    if (job->func.data == nullptr) refuse(where.at("func"), "is missing", "Every job needs a func.");
     check_job(*job, where);
 }
 

@@ -79,6 +79,8 @@ namespace {
 constexpr const char *producer_functions =
     "chancy.push(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text, pg_catalog.int4, pg_catalog.int4, "
     "pg_catalog.timestamptz, pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.text, pg_catalog.text, pg_catalog.interval), "
+    "chancy.push_arrays(pg_catalog._text, pg_catalog.jsonb, pg_catalog._text, pg_catalog._int4, pg_catalog._int4, pg_catalog._timestamptz, "
+    "pg_catalog._text, pg_catalog._jsonb, pg_catalog._jsonb, pg_catalog._text, pg_catalog._text, pg_catalog._interval), "
     "chancy.push_many(pg_catalog.jsonb), chancy.push_at_commit(pg_catalog.jsonb), chancy.pushed(), chancy.flush(), "
     "chancy.id_time(pg_catalog.uuid), chancy.push_workflow(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text), "
     "chancy.add_steps(pg_catalog.uuid, pg_catalog.jsonb), chancy.push_group(pg_catalog.text, pg_catalog.jsonb, pg_catalog.jsonb), "
@@ -89,6 +91,8 @@ constexpr const char *worker_functions =
     "chancy.fetch_jobs(pg_catalog.text, pg_catalog.text, pg_catalog.int4), "
     "chancy.apply_updates(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text), "
     "chancy.exchange(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text, pg_catalog.int4, pg_catalog.text), "
+    "chancy.exchange_arrays(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog._uuid, pg_catalog._timestamptz, pg_catalog._text, "
+    "pg_catalog._text, pg_catalog._timestamptz, pg_catalog._jsonb, pg_catalog._jsonb, pg_catalog.text), "
     "chancy.running_jobs(pg_catalog.text), "
     "chancy.report_progress(pg_catalog.text, pg_catalog.jsonb), chancy.get_checkpoint(pg_catalog.text, pg_catalog.uuid), "
     "chancy.heartbeat(pg_catalog.text, pg_catalog._text, pg_catalog._text, pg_catalog.interval), "

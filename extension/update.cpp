@@ -2,6 +2,8 @@
 //
 // A result is fenced (rule 8): it applies only while the job is running, taken by this worker, with
 // the started_at that the fetch gave. Anything else is told as stale and changes nothing.
+#include "update.hpp"
+
 #include "buffer.hpp"
 #include "event.hpp"
 #include "fetch.hpp"
@@ -17,12 +19,32 @@ namespace {
 constexpr const char *update_keys = "id, started_at, outcome, error, retry_at, meta, result";
 constexpr const char *outcome_names[] = {"succeeded", "failed", "discarded", "snoozed", "released"};
 
-outcome outcome_of(bytes text, place where) {
+}  // namespace
+
+outcome parse_outcome(bytes text, place where) {
     for (int i = 0; i < 5; i++)
         if (text == view(outcome_names[i])) return static_cast<outcome>(i);
     refuse(where, psprintf("is not a known outcome: \"%s\"", shown(text)),
            "Known: succeeded, failed, discarded, snoozed, released.");
 }
+
+void check_result(const result &r, place where) {
+    if (r.retry_at != DT_NOBEGIN) check_finite(where.at("retry_at"), r.retry_at);
+    if (r.is == outcome::snoozed && r.retry_at == DT_NOBEGIN)
+        refuse(where.at("retry_at"), "is missing", "A snoozed job needs the time to wake at.");
+    if (r.retry_at != DT_NOBEGIN && r.is != outcome::snoozed && r.is != outcome::failed)
+        refuse(where.at("retry_at"), "does not go with this outcome", "Only failed and snoozed jobs run again at a given time.");
+    if (r.error.data != nullptr && r.is != outcome::failed && r.is != outcome::discarded)
+        refuse(where.at("error"), "does not go with this outcome", "Only failed and discarded take an error.");
+}
+
+void check_attempt(bool id, bool started_at, bool outcome, place where) {
+    if (!id) refuse(where.at("id"), "is missing", "Give the id that fetch_jobs returned.");
+    if (!started_at) refuse(where.at("started_at"), "is missing", "Give the started_at that fetch_jobs returned: it names the attempt.");
+    if (!outcome) refuse(where.at("outcome"), "is missing", "Known: succeeded, failed, discarded, snoozed, released.");
+}
+
+namespace {
 
 void read_update(JsonbContainer *object, place where, bytes worker, change *c, result *r) {
     bool has_id = false, has_start = false, has_outcome = false;
@@ -38,11 +60,11 @@ void read_update(JsonbContainer *object, place where, bytes worker, change *c, r
             if ((has_start = given)) r->started_at = json_time(value, where.at("started_at"));
         } else if (name == view("outcome")) {
             if ((has_outcome = given))
-                r->is = outcome_of(json_text(value, where.at("outcome")), where.at("outcome"));
+                r->is = parse_outcome(json_text(value, where.at("outcome")), where.at("outcome"));
         } else if (name == view("error")) {
             if (given) r->error = json_text(value, where.at("error"));
         } else if (name == view("retry_at")) {
-            if (given) check_finite(where.at("retry_at"), r->retry_at = json_time(value, where.at("retry_at")));
+            if (given) r->retry_at = json_time(value, where.at("retry_at"));
         } else if (name == view("meta")) {
             if (given) r->meta = json_object(value, where.at("meta"));
         } else if (name == view("result")) {
@@ -51,20 +73,14 @@ void read_update(JsonbContainer *object, place where, bytes worker, change *c, r
             refuse_field(where, name, update_keys);
         }
     });
-    if (!has_id) refuse(where.at("id"), "is missing", "Give the id that fetch_jobs returned.");
-    if (!has_start) refuse(where.at("started_at"), "is missing", "Give the started_at that fetch_jobs returned: it names the attempt.");
-    if (!has_outcome) refuse(where.at("outcome"), "is missing", "Known: succeeded, failed, discarded, snoozed, released.");
-    if (r->is == outcome::snoozed && r->retry_at == DT_NOBEGIN)
-        refuse(where.at("retry_at"), "is missing", "A snoozed job needs the time to wake at.");
-    if (r->retry_at != DT_NOBEGIN && r->is != outcome::snoozed && r->is != outcome::failed)
-        refuse(where.at("retry_at"), "does not go with this outcome", "Only failed and snoozed jobs run again at a given time.");
-    if (r->error.data != nullptr && r->is != outcome::failed && r->is != outcome::discarded)
-        refuse(where.at("error"), "does not go with this outcome", "Only failed and discarded take an error.");
+    check_attempt(has_id, has_start, has_outcome, where);
+    check_result(*r, where);
     c->kind = change_kind::result;
     c->result = r;
 }
 
-// An attempt has one result: the same id twice is a mistake, refused before anything is written.
+}  // namespace
+
 void check_ids_differ(std::span<change> updates) {
     change **by_id = static_cast<change **>(palloc(sizeof(change *) * updates.size() + 1));
     for (size_t i = 0; i < updates.size(); i++) by_id[i] = &updates[i];
@@ -78,11 +94,13 @@ void check_ids_differ(std::span<change> updates) {
                    "Give each job once in a batch.");
 }
 
-bool is_skip(bytes on_locked) {
+bool parse_on_locked(bytes on_locked) {
     if (on_locked == view("wait")) return false;
     if (on_locked == view("skip")) return true;
     refuse({nullptr, 0, "on_locked"}, "is not a known mode", "Known: \"wait\" and \"skip\".");
 }
+
+namespace {
 
 std::span<change> read_updates(Jsonb *batch, bytes worker, bool skip) {
     size_t count = batch_size(batch, "updates");
@@ -97,6 +115,8 @@ std::span<change> read_updates(Jsonb *batch, bytes worker, bool skip) {
     check_ids_differ(updates);
     return updates;
 }
+
+}  // namespace
 
 const char *reason(verdict v) {
     switch (v) {
@@ -113,13 +133,15 @@ const char *reason(verdict v) {
     }
 }
 
+namespace {
+
 void apply_updates(moment m, FunctionCallInfo fcinfo, const rows &out) {
     check_given(fcinfo, 0, "worker_id");
     check_given(fcinfo, 1, "updates");
     check_given(fcinfo, 2, "on_locked");
     bytes worker = copy_argument_text(fcinfo, 0);
     check_text({nullptr, 0, "worker_id"}, worker, max_name);
-    bool skip = is_skip(argument_text(fcinfo, 2));
+    bool skip = parse_on_locked(argument_text(fcinfo, 2));
     // What is buffered points into the batch, so that has to live as long.
     Jsonb *batch = m == moment::now ? PG_GETARG_JSONB_P(1) : PG_GETARG_JSONB_P_COPY(1);
     std::span<change> updates = read_updates(batch, worker, skip);
@@ -140,40 +162,32 @@ void apply_updates(moment m, FunctionCallInfo fcinfo, const rows &out) {
     }
 }
 
-void exchange(FunctionCallInfo fcinfo, const rows &out) {
+}  // namespace
+
+void check_exchange(FunctionCallInfo fcinfo, int queue, int up_to) {
+    bytes worker = argument_text(fcinfo, 0);
+    check_given(fcinfo, up_to, "up_to");
+    check_text({nullptr, 0, "worker_id"}, worker, max_name);
+    if (PG_GETARG_INT32(up_to) == 0) return;
+    check_given(fcinfo, queue, "queue");
+    check_fetch(argument_text(fcinfo, queue), worker, PG_GETARG_INT32(up_to));
+}
+
+namespace {
+
+void exchange_updates(FunctionCallInfo fcinfo, const rows &out) {
     check_given(fcinfo, 0, "worker_id");
     check_given(fcinfo, 1, "updates");
-    check_given(fcinfo, 3, "up_to");
     check_given(fcinfo, 4, "on_locked");
-    bytes worker = argument_text(fcinfo, 0), queue = argument_text(fcinfo, 2);
-    int32 up_to = PG_GETARG_INT32(3);
-    check_text({nullptr, 0, "worker_id"}, worker, max_name);
-    if (up_to != 0) {
-        check_given(fcinfo, 2, "queue");
-        check_fetch(queue, worker, up_to);
-    }
-    std::span<change> updates = read_updates(PG_GETARG_JSONB_P(1), worker, is_skip(argument_text(fcinfo, 4)));
-    permit may = require(role_kind::worker);
-    if (up_to != 0) check_queue(may, queue);
-
-    auto put = [&](const char *kind, const char *why, int number, Datum job) {
-        bool refused = why != nullptr;
-        Datum values[] = {text_datum(view(kind)), Int32GetDatum(number), refused ? text_datum(view(why)) : 0,
-                          Int32GetDatum(number), job};
-        bool nulls[] = {false, !refused, !refused, refused || job != 0, job == 0};
+    check_exchange(fcinfo, 2, 3);
+    bytes worker = argument_text(fcinfo, 0);
+    std::span<change> updates = read_updates(PG_GETARG_JSONB_P(1), worker, parse_on_locked(argument_text(fcinfo, 4)));
+    exchange(updates, argument_text(fcinfo, 2), worker, PG_GETARG_INT32(3), [&](const exchanged &row, table &jobs) {
+        Datum job = row.job == nullptr ? 0 : heap_copy_tuple_as_datum(row.job, RelationGetDescr(jobs.rel));
+        Datum values[] = {text_datum(view(row.kind)), Int32GetDatum(row.ord), row.reason == nullptr ? 0 : text_datum(view(row.reason)),
+                          Int32GetDatum(row.number), job};
+        bool nulls[] = {false, row.ord == 0, row.reason == nullptr, row.ord != 0 || job != 0, job == 0};
         out.put(values, nulls);
-    };
-    with_jobs([&, may](table &jobs) {
-        apply(jobs, updates, {waiting::allowed, 0, may, nullptr});
-        for (change &c : updates)
-            if (c.is != verdict::applied) put("refused", reason(c.is), c.element + 1, 0);
-        if (up_to == 0) return;
-        fetched got = fetch(jobs, queue, worker, up_to);
-        if (got.exhausted) take_back_pushed(queue);
-        if (got.again) put("again", nullptr, 0, 0);
-        if (got.passed > 0) put("passed", nullptr, got.passed, 0);
-        if (got.wait > 0) put("wait", nullptr, static_cast<int>(std::min<int64>((got.wait + 999) / 1000, PG_INT32_MAX)), 0);
-        for (HeapTuple job : got.jobs) put("job", nullptr, 0, heap_copy_tuple_as_datum(job, RelationGetDescr(jobs.rel)));
     });
 }
 
@@ -239,7 +253,7 @@ CHANCY_FUNCTION(chancy_apply_updates) {
 CHANCY_FUNCTION(chancy_exchange) {
     PreventCommandIfReadOnly("chancy.exchange()");
     chancy::rows out = chancy::begin_rows(fcinfo);
-    chancy::with_memory("chancy exchange", [=] { chancy::exchange(fcinfo, out); });
+    chancy::with_memory("chancy exchange", [=] { chancy::exchange_updates(fcinfo, out); });
     return 0;
 }
 }

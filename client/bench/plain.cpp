@@ -1,5 +1,7 @@
 #include "plain.hpp"
 
+#include <chancy/calls.hpp>
+
 #include <nlohmann/json.hpp>
 
 #include <array>
@@ -72,11 +74,13 @@ batch make_batch(int jobs, keys how) {
     made.copy = std::string("PGCOPY\n\377\r\n\0", 11) + std::string(8, '\0');
     nlohmann::json list = nlohmann::json::array();
     std::vector<std::string> all_kwargs, all_keys;
+    std::vector<chancy::new_job> typed;
     for (int i = 0; i < jobs; i++) {
         const long long n = how == keys::same ? i : serial++;
         const std::string kwargs = "{\"n\": " + std::to_string(n) + "}", key = "key:" + std::to_string(n * 7919 % 1'000'003) + ":" + std::to_string(n);
         nlohmann::json job{{"func", "bench.work"}, {"kwargs", {{"n", n}}}};
         if (how != keys::none) job["unique_key"] = key;
+        typed.push_back({.func = "bench.work", .kwargs = {{"n", n}}, .unique_key = how == keys::none ? std::nullopt : std::optional(key)});
         list.push_back(std::move(job));
         put(made.copy, 5, 2);
         put_field(made.copy, make_id());
@@ -92,6 +96,7 @@ batch make_batch(int jobs, keys how) {
     }
     put(made.copy, 0xffff, 2);
     made.json = list.dump();
+    made.typed = chancy::detail::describe::push_many(typed).what;
     made.kwargs[0] = array(all_kwargs);
     made.kwargs[1] = array(all_keys);
     return made;

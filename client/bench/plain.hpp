@@ -14,9 +14,10 @@ void make_plain(connection& server);
 // How a batch of jobs is to be made.
 enum class keys { none, fresh, same };
 
-// ---- push: the same jobs in three forms, made before the clock starts
+// ---- push: the same jobs in four forms, made before the clock starts
 struct batch {
     std::string json;      // for push_many
+    chancy::detail::statement typed;  // of libchancy: push_arrays
     std::string copy;      // for COPY … (FORMAT binary), with ids
     std::string kwargs[2];  // for INSERT … unnest: arrays of kwargs and of keys
     int jobs = 0;

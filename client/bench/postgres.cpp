@@ -41,6 +41,17 @@ result connection::run(const char* sql, const std::vector<std::string>& paramete
                               nullptr, 0), sql);
 }
 
+result connection::run(const chancy::detail::statement& made) {
+    std::vector<const char*> values;
+    std::vector<int> lengths, formats;
+    for (const chancy::detail::parameter& p : made.parameters) {
+        values.push_back(p ? p->data() : nullptr);
+        lengths.push_back(p ? static_cast<int>(p->size()) : 0);
+        formats.push_back(1);
+    }
+    return check(PQexecParams(m_connection, made.sql, static_cast<int>(values.size()), nullptr, values.data(), lengths.data(), formats.data(), 1), made.sql);
+}
+
 void connection::prepare(const char* name, const char* sql) { check(PQprepare(m_connection, name, sql, 0, nullptr), sql); }
 
 result connection::run_prepared(const char* name, const std::vector<std::string>& parameters) {

@@ -2,6 +2,8 @@
 // Any error ends the program: a figure with an error in it is none. Threads: one at a time per connection.
 #pragma once
 
+#include <chancy/call.hpp>
+
 #include <libpq-fe.h>
 
 #include <memory>
@@ -26,6 +28,8 @@ public:
     result run(const std::string& sql) { return run(sql.c_str()); }
     // Text parameters; the plan is made for these values.
     result run(const char* sql, const std::vector<std::string>& parameters);
+    // As libchancy made it: parameters in binary.
+    result run(const chancy::detail::statement& made);
     void prepare(const char* name, const char* sql);
     result run_prepared(const char* name, const std::vector<std::string>& parameters);
     // One statement after the other, one round trip, one transaction.

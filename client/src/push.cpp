@@ -1,9 +1,12 @@
 #include <chancy/calls.hpp>
 #include <chancy/error.hpp>
 
+#include "binary.hpp"
 #include "statement.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 namespace chancy::detail {
 
@@ -37,6 +40,22 @@ std::string array(std::span<const new_job> jobs) {
     return batch + ']';
 }
 
+std::string binary_value(int number) { return binary(number); }
+template <typename T>
+std::string binary_value(const std::optional<T>& given) { return binary(*given); }
+
+// NULL when nobody has any.
+parameter all_kwargs(std::span<const new_job> jobs) {
+    std::string all = "\1[";
+    bool any = false;
+    for (const new_job& job : jobs) {
+        if (all.size() > 2) all += ',';
+        any = any || !job.kwargs.empty();
+        all += job.kwargs.empty() && job.kwargs.is_object() ? "null" : dump(job.kwargs);
+    }
+    return any ? parameter(all + ']') : std::nullopt;
+}
+
 // With their keys live, jobs that are pushed again meet themselves; reject would take that for somebody else.
 repeat again(std::span<const new_job> jobs) {
     const auto meets_itself = [](const new_job& job) { return job.unique_key && job.on_conflict != "reject"; };
@@ -58,12 +77,38 @@ call<uuid> push(const new_job& job) {
 }
 
 call<std::vector<chancy::pushed>> push_many(std::span<const new_job> jobs) {
-    return {{"push_many", "SELECT id, created FROM chancy.push_many($1::jsonb) ORDER BY ord", {array(jobs)}, again(jobs)},
+    static const new_job defaults;  // what equals the default need not travel
+    const auto texts = [&](auto member, bool whole = false) {
+        return binary_array(element::text, jobs.size(), [&](std::size_t i) -> parameter { return jobs[i].*member; }, whole);
+    };
+    const auto documents = [&](auto member) {
+        return binary_array(element::jsonb, jobs.size(),
+                            [&](std::size_t i) { return jobs[i].*member == defaults.*member ? std::nullopt : parameter(binary_json(jobs[i].*member)); });
+    };
+    const auto others = [&](element type, auto member) {
+        return binary_array(type, jobs.size(), [&](std::size_t i) {
+            return jobs[i].*member == defaults.*member ? std::nullopt : parameter(binary_value(jobs[i].*member));
+        });
+    };
+    const parameter kwargs = all_kwargs(jobs), keys = texts(&new_job::unique_key);
+    const bool counted = kwargs || is_whole(keys);  // one array has to tell how many jobs there are
+    return {{"push_many",
+             "SELECT ids, created FROM chancy.push_arrays($1::text[], $2::jsonb, $3::text[], $4::int[], $5::int[], $6::timestamptz[], "
+             "$7::text[], $8::jsonb[], $9::jsonb[], $10::text[], $11::text[], $12::interval[])",
+             {texts(&new_job::func, !counted), kwargs, texts(&new_job::queue), others(element::integer, &new_job::priority),
+              others(element::integer, &new_job::max_attempts), others(element::timestamptz, &new_job::scheduled_at), keys,
+              documents(&new_job::limits), documents(&new_job::meta), texts(&new_job::on_conflict), texts(&new_job::concurrency_key),
+              others(element::interval, &new_job::unique_for)},
+             again(jobs), true},
             [](const result& rows) {
+                const std::vector<std::string> ids = rows.texts(0, 0), created = rows.texts(0, 1);
                 std::vector<chancy::pushed> out;
-                out.reserve(static_cast<std::size_t>(rows.rows()));
-                for (int row = 0; row < rows.rows(); ++row)
-                    out.push_back({rows.id(row, 0), rows.null(row, 1) ? std::nullopt : std::optional(rows.boolean(row, 1))});
+                out.reserve(ids.size());
+                for (std::size_t i = 0; i < ids.size(); ++i) {
+                    std::array<std::uint8_t, 16> raw;
+                    std::memcpy(raw.data(), ids[i].data(), raw.size());
+                    out.push_back({uuid(raw), created[i].empty() ? std::nullopt : std::optional(created[i][0] != 0)});
+                }
                 return out;
             }};
 }

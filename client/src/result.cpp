@@ -80,10 +80,10 @@ job_reader::job_reader(const result& r)
 
 job job_reader::read(int row) const {
     const auto text = [&](int c) {
-        return m_rows.null(row, c) ? std::nullopt : std::optional<std::string>(m_rows.text(row, c));
+        return absent(row, c) ? std::nullopt : std::optional<std::string>(m_rows.text(row, c));
     };
     const auto time = [&](int c) {
-        return m_rows.null(row, c) ? std::nullopt : std::optional<timestamp>(m_rows.time(row, c));
+        return absent(row, c) ? std::nullopt : std::optional<timestamp>(m_rows.time(row, c));
     };
     job j;
     j.id = m_rows.id(row, m_id);
@@ -92,7 +92,7 @@ job job_reader::read(int row) const {
     j.kwargs = m_rows.document(row, m_kwargs);
     j.limits = m_rows.document(row, m_limits);
     j.meta = m_rows.document(row, m_meta);
-    const std::string_view state = m_rows.bytes(row, m_state);
+    const std::string_view state = m_state < 0 ? "running" : m_rows.bytes(row, m_state);
     for (job_state s : {job_state::pending, job_state::running, job_state::retrying, job_state::succeeded, job_state::failed})
         if (to_string(s) == state) j.state = s;
     j.priority = m_rows.integer(row, m_priority);
@@ -105,9 +105,9 @@ job job_reader::read(int row) const {
     j.scheduled_at = m_rows.time(row, m_scheduled_at);
     j.unique_key = text(m_unique_key);
     j.errors = m_rows.document(row, m_errors);
-    j.recoveries = m_rows.null(row, m_recoveries) ? 0 : m_rows.integer(row, m_recoveries);
-    if (!m_rows.null(row, m_result)) j.result = m_rows.document(row, m_result);
-    if (!m_rows.null(row, m_next_run)) j.next_run = m_rows.document(row, m_next_run);
+    j.recoveries = absent(row, m_recoveries) ? 0 : m_rows.integer(row, m_recoveries);
+    if (!absent(row, m_result)) j.result = m_rows.document(row, m_result);
+    if (!absent(row, m_next_run)) j.next_run = m_rows.document(row, m_next_run);
     j.unique_until = time(m_unique_until);
     j.concurrency_key = text(m_concurrency_key);
     return j;

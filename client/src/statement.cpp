@@ -69,13 +69,16 @@ error refusal(PGconn* connection, const PGresult* r, const char* function) {
 bool send(PGconn* connection, const statement& what) {
     std::vector<const char*> values;
     values.reserve(what.parameters.size());
+    std::vector<int> lengths;
     for (const parameter& p : what.parameters) {
-        if (p && p->find('\0') != std::string::npos)
+        if (p && !what.binary && p->find('\0') != std::string::npos)
             throw error("text for PostgreSQL cannot hold a NUL character",
                         {.sqlstate = "22021", .function = what.function, .hint = "Remove it, or encode the value."});
         values.push_back(p ? p->c_str() : nullptr);
+        lengths.push_back(p ? static_cast<int>(p->size()) : 0);
     }
-    return PQsendQueryParams(connection, what.sql, static_cast<int>(values.size()), nullptr, values.data(), nullptr, nullptr, 1) != 0;
+    const std::vector<int> formats(values.size(), what.binary);
+    return PQsendQueryParams(connection, what.sql, static_cast<int>(values.size()), nullptr, values.data(), lengths.data(), formats.data(), 1) != 0;
 }
 
 result run(PGconn* connection, const statement& what, std::chrono::milliseconds timeout) {

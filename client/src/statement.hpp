@@ -18,7 +18,7 @@ namespace chancy::detail {
 // Sends, waits, and gives the rows or throws chancy::error. timeout 0 waits for ever.
 result run(PGconn* connection, const statement& what, std::chrono::milliseconds timeout);
 
-// Rows of chancy.jobs; the columns are looked up once.
+// Rows of chancy.jobs, or of an exchange, which leaves out columns that a running job does not have; they are looked up once.
 class job_reader {
 public:
     explicit job_reader(const result& rows);
@@ -26,6 +26,8 @@ public:
     [[nodiscard]] bool missing(int row) const { return m_rows.null(row, m_id); }
 
 private:
+    [[nodiscard]] bool absent(int row, int column) const { return column < 0 || m_rows.null(row, column); }
+
     const result& m_rows;
     int m_id, m_queue, m_func, m_kwargs, m_limits, m_meta, m_state, m_priority, m_attempts, m_max_attempts, m_taken_by,
         m_created_at, m_started_at, m_completed_at, m_scheduled_at, m_unique_key, m_errors, m_recoveries, m_result,

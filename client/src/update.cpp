@@ -1,5 +1,6 @@
 #include <chancy/calls.hpp>
 
+#include "binary.hpp"
 #include "statement.hpp"
 
 namespace chancy::detail::describe {
@@ -57,13 +58,23 @@ call<std::vector<applied>> apply_updates(const std::string& worker_id, std::span
 
 call<exchanged> exchange(const std::string& worker_id, std::span<const update> updates, const std::string& queue, int up_to,
                          on_locked locked) {
+    const auto each = [&](element type, auto at) { return binary_array(type, updates.size(), at, type == element::uuid && updates.size() > 1); };
+    const auto optional = [&](element type, auto member, auto convert) {
+        return each(type, [&updates, member, convert](std::size_t i) { return updates[i].*member ? parameter(convert(*(updates[i].*member))) : std::nullopt; });
+    };
+    const auto text = [](const std::string& value) { return value; };
     return {{"exchange",
-             "SELECT e.kind, e.ord, e.reason, e.passed, (e.job).* "
-             "FROM chancy.exchange($1::text, $2::jsonb, $3::text, $4::int, $5::text) AS e",
-             {worker_id, batch(updates), queue, std::to_string(up_to), word(locked)},
-             up_to == 0 ? repeat::safe : repeat::never},
+             "SELECT kind, ord, reason, passed, job_id AS id, job_queue AS queue, func, kwargs, limits, job_meta AS meta, priority, attempts, max_attempts, "
+             "created_at, job_started_at AS started_at, scheduled_at, unique_key, errors, recoveries, concurrency_key, $1::text AS taken_by "
+             "FROM chancy.exchange_arrays($1::text, $2::text, $3::int, $4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::timestamptz[], "
+             "$9::jsonb[], $10::jsonb[], $11::text)",
+             {worker_id, queue, binary(up_to), each(element::uuid, [&](std::size_t i) { return binary(updates[i].id); }),
+              each(element::timestamptz, [&](std::size_t i) { return binary(updates[i].started_at); }),
+              each(element::text, [&](std::size_t i) { return std::string(to_string(updates[i].how)); }),
+              optional(element::text, &update::error, text), optional(element::timestamptz, &update::retry_at, [](timestamp t) { return binary(t); }),
+              optional(element::jsonb, &update::meta, binary_json), optional(element::jsonb, &update::result, binary_json), word(locked)},
+             up_to == 0 ? repeat::safe : repeat::never, true},
             [](const result& rows) {
-                // By number: the job's columns follow, and may one day bear these names too.
                 constexpr int kind = 0, ord = 1, reason = 2, passed = 3;
                 const job_reader jobs(rows);
                 exchanged out;

@@ -14,13 +14,13 @@ END $$;
 CREATE TABLE calls (n serial, call text);
 INSERT INTO calls (call) VALUES
     ('push(''f'', queue => ''q1'')'), ('push(''f'', queue => ''q2'')'), ('push(''f'', queue => ''q2'', unique_key => ''in q1'')'),
-    ('push_many(''[{"func": "f", "queue": "q1"}]'')'), ('push_many(''[{"func": "f", "queue": "q1"}, {"func": "f", "queue": "q2"}]'')'), ('push_many(''[]'')'),
+    ('push_many(''[{"func": "f", "queue": "q1"}]'')'), ('push_many(''[{"func": "f", "queue": "q1"}, {"func": "f", "queue": "q2"}]'')'), ('push_many(''[]'')'), ('push_arrays(''{f}'', queue => ''{q1}'')'),
     ('push_at_commit(''[{"func": "f", "queue": "q1"}]'')'), ('push_at_commit(''[{"func": "f", "queue": "q2"}]'')'),
     ('pushed()'), ('flush()'), ('id_time(''03c71f9b-af43-0007-8000-000000000000'')'), ('event_channel()'),
     ('fetch_jobs(''q1'', ''w'')'), ('fetch_jobs(''q2'', ''w'')'),
     ('apply_updates(''w'', ''[{"id": "00000000-0000-0000-0000-000000000001", "started_at": "2020-01-01Z", "outcome": "succeeded"}]'')'),
     ('apply_updates(''w'', ''[{"id": "00000000-0000-0000-0000-000000000002", "started_at": "2020-01-01Z", "outcome": "succeeded"}]'')'),
-    ('exchange(''w'', ''[]'', ''q1'', 1)'), ('exchange(''w'', ''[]'', ''q2'', 1)'),
+    ('exchange_arrays(''w'', ''q1'', 1)'), ('exchange_arrays(''w'', ''q2'', 1)'), ('exchange(''w'', ''[]'', ''q1'', 1)'), ('exchange(''w'', ''[]'', ''q2'', 1)'),
     ('exchange(''w'', ''[{"id": "00000000-0000-0000-0000-000000000002", "started_at": "2020-01-01Z", "outcome": "succeeded"}]'', ''q1'', 1)'),
     ('running_jobs(''w'')'), ('get_checkpoint(''w'', ''00000000-0000-0000-0000-000000000001'')'), ('get_checkpoint(''w'', ''00000000-0000-0000-0000-000000000002'')'),
     ('report_progress(''w'', ''[{"id": "00000000-0000-0000-0000-000000000001", "started_at": "2020-01-01Z"}]'')'), ('report_progress(''w'', ''[{"id": "00000000-0000-0000-0000-000000000002", "started_at": "2020-01-01Z"}]'')'),

@@ -30,6 +30,7 @@ struct statement {
     const char* sql;
     std::vector<parameter> parameters{};
     repeat again = repeat::harmless;
+    bool binary = false;  // the parameters
 };
 
 // Binary rows do not depend on DateStyle, TimeZone or IntervalStyle, which are not ours to set.
