@@ -3,6 +3,8 @@
 
     chancy-bench --json build/bench.json && docs/benchmarks.py build/bench.json
 
+Several files, of runs of some scenarios each, are put together.
+
 The plot shows each figure as a bar: its ratio to what stands beside it, 1 being the ceiling, and a mark where it is to reach.
 """
 import html
@@ -51,9 +53,10 @@ def plot(figures):
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) < 2:
         sys.exit(__doc__)
-    report = json.loads(pathlib.Path(sys.argv[1]).read_text())
+    reports = [json.loads(pathlib.Path(name).read_text()) for name in sys.argv[1:]]
+    report = {"machine": reports[0]["machine"], "figures": [f for r in reports for f in r["figures"]]}
     folder = pathlib.Path(__file__).parent
     (folder / "benchmarks.svg").write_text(plot(report["figures"]) + "\n")
     page = folder / "benchmarks.md"
