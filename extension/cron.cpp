@@ -187,7 +187,7 @@ bool push_cron(moment m, FunctionCallInfo fcinfo, pg_uuid_t *id) {
 }
 
 void list_cron(const rows &out) {
-    require(role_kind::admin);
+    require(role_kind::reader);
     each_schedule("cron_pkey", GetActiveSnapshot(), [&](Datum *row, bool *row_nulls) {
         schedule s;
         read_schedule(row, row_nulls, &s);

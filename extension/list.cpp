@@ -51,7 +51,7 @@ void list_jobs(FunctionCallInfo fcinfo, const rows &out) {
     if (up_to < 1 || up_to > max_batch)
         refuse({nullptr, 0, "up_to"}, psprintf("must be from 1 to %d", max_batch), "Give the size of a page.");
     if (state.data != nullptr) parse_state(state, {nullptr, 0, "state"});
-    require(role_kind::admin);
+    require(role_kind::reader);
     Relation rel = table_open(table_oid("jobs"), AccessShareLock);
     Relation index = index_open(get_relname_relid("jobs_pkey", schema()), AccessShareLock);
     ScanKeyData key;

@@ -198,7 +198,7 @@ void maintain(const rows &out) {
 }
 
 void list_tasks(const rows &out) {
-    require(role_kind::admin);
+    require(role_kind::reader);
     TimestampTz now = GetCurrentTimestamp();
     for (const task *t : tasks()) {
         task_settings s = read_settings(*t);

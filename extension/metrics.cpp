@@ -163,7 +163,7 @@ void each_job(Relation jobs, const char *index_name, Body body) {
 }
 
 void queue_depths(const rows &out) {
-    require(role_kind::admin);
+    require(role_kind::reader);
     TimestampTz now = GetCurrentTimestamp();
     depths all{};
     Relation jobs = table_open(table_oid("jobs"), AccessShareLock);

@@ -13,7 +13,7 @@ namespace {
 
 enum grant_column : int { grant_role = 1, grant_kind, grant_queues };
 
-constexpr const char *kind_names[] = {"producer", "worker", "admin"};
+constexpr const char *kind_names[] = {"producer", "worker", "admin", "reader"};
 
 void add_queues(permit &may, Datum array) {
     Datum *elements;
@@ -102,6 +102,14 @@ constexpr const char *worker_functions =
     "chancy.step_results(pg_catalog.uuid), "
     "chancy.run_cron(pg_catalog.int4), "
     "chancy.next_runs(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text)";
+constexpr const char *reader_functions =
+    "chancy.list_jobs(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.uuid, pg_catalog.int4), "
+    "chancy.get_job(pg_catalog.uuid), chancy.get_jobs(pg_catalog._uuid), chancy.get_live_job(pg_catalog.text), "
+    "chancy.get_progress(pg_catalog.uuid), chancy.list_queues(), chancy.queue_depths(), chancy.list_workers(), chancy.list_tasks(), "
+    "chancy.list_cron(), chancy.next_runs(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text), "
+    "chancy.list_workflows(pg_catalog.text, pg_catalog.timestamptz, pg_catalog.int4), chancy.get_workflow(pg_catalog.uuid), "
+    "chancy.get_workflow_steps(pg_catalog.uuid), chancy.workflow_dot(pg_catalog.uuid), chancy.workflow_mermaid(pg_catalog.uuid), "
+    "chancy.list_holders(), chancy.list_tables(), chancy.event_channel(), chancy.id_time(pg_catalog.uuid)";
 
 void check_queue_names(ArrayType *queues) {
     if (array_contains_nulls(queues)) refuse({nullptr, 0, "queues"}, "must not contain NULL", "Leave queues out to grant all.");
@@ -120,7 +128,7 @@ void grant(FunctionCallInfo fcinfo, role_kind kind) {
     if (!has_privs_of_role(GetUserId(), owner()))
         ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("only the extension's owner can grant its use"),
                         errhint("SET ROLE \"%s\".", GetUserNameFromId(owner(), false))));
-    bool all_queues = kind == role_kind::admin || fcinfo->args[1].isnull;
+    bool all_queues = kind == role_kind::admin || kind == role_kind::reader || fcinfo->args[1].isnull;
     if (!all_queues) check_queue_names(PG_GETARG_ARRAYTYPE_P(1));
     const char *name = quote_identifier(GetUserNameFromId(role, false));
     parameter parameters[] = {{REGROLEOID, ObjectIdGetDatum(role), false},
@@ -142,7 +150,8 @@ void grant(FunctionCallInfo fcinfo, role_kind kind) {
             run(psprintf("REVOKE INSERT, UPDATE ON chancy.sql_jobs FROM %s", name));
         } else {
             run(psprintf("GRANT EXECUTE ON FUNCTION %s TO %s",
-                             kind == role_kind::producer ? producer_functions : worker_functions, name));
+                             kind == role_kind::producer ? producer_functions : kind == role_kind::worker ? worker_functions : reader_functions, name));
+            if (kind == role_kind::reader) run(psprintf("GRANT SELECT ON chancy.queue_stats, chancy.metric_points TO %s", name));
         }
     });
 }
@@ -160,6 +169,11 @@ CHANCY_FUNCTION(chancy_grant_producer) {
 
 CHANCY_FUNCTION(chancy_grant_worker) {
     chancy::grant(fcinfo, chancy::role_kind::worker);
+    PG_RETURN_VOID();
+}
+
+CHANCY_FUNCTION(chancy_grant_reader) {
+    chancy::grant(fcinfo, chancy::role_kind::reader);
     PG_RETURN_VOID();
 }
 

@@ -8,7 +8,7 @@
 
 namespace chancy {
 
-enum class role_kind : uint8 { producer, worker, admin };
+enum class role_kind : uint8 { producer, worker, admin, reader };
 
 // What the current user may do in one role: everything, or the listed queues.
 struct permit {

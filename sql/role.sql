@@ -2,7 +2,7 @@
 
 CREATE TABLE chancy.grants (
     role   regrole NOT NULL,
-    kind   text    COLLATE "C" NOT NULL CHECK (kind IN ('producer', 'worker', 'admin')),
+    kind   text    COLLATE "C" NOT NULL CHECK (kind IN ('producer', 'worker', 'admin', 'reader')),
     queues text[],
     PRIMARY KEY (role, kind)
 );
@@ -23,3 +23,8 @@ CREATE FUNCTION chancy.grant_admin(role regrole)
 RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'chancy_grant_admin';
 COMMENT ON FUNCTION chancy.grant_admin(regrole) IS
 'Lets the role use every function, and read and write the tables';
+
+CREATE FUNCTION chancy.grant_reader(role regrole)
+RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'chancy_grant_reader';
+COMMENT ON FUNCTION chancy.grant_reader(regrole) IS
+'Lets the role see everything, kwargs and results too, and change nothing';

@@ -42,8 +42,9 @@ INSERT INTO calls (call) VALUES
     ('adopt(''public'', ''none_'')'), ('adopt_history(''public'', ''none_'')'), ('give_back(''public'', ''none_'')'),
     ('record_metrics(''[]'')'), ('fold_metrics(1)'), ('queue_depths()'),
     ('push_sql(''chancy.id_time(uuid)'', ''["00000000-0000-0000-0000-000000000001"]'', ''q1'')'), ('push_sql(''chancy.id_time(uuid)'', ''["00000000-0000-0000-0000-000000000001"]'', ''q2'')'), ('list_sql_jobs()'), ('run_sql_jobs()'),
-    ('grant_producer(''regress_role_public'')'), ('grant_worker(''regress_role_public'')'), ('grant_admin(''regress_role_public'')');
-DROP ROLE IF EXISTS regress_role_public, regress_role_producer, regress_role_producer_q1, regress_role_worker, regress_role_worker_q1, regress_role_admin,
+    ('grant_producer(''regress_role_public'')'), ('grant_worker(''regress_role_public'')'), ('grant_admin(''regress_role_public'')'), ('grant_reader(''regress_role_public'')'),
+    ('list_holders()'), ('list_tables()');
+DROP ROLE IF EXISTS regress_role_public, regress_role_producer, regress_role_producer_q1, regress_role_worker, regress_role_worker_q1, regress_role_admin, regress_role_reader,
     regress_role_member, "regress_role ""odd""";
 CREATE ROLE regress_role_public;
 CREATE ROLE regress_role_producer;
@@ -51,6 +52,7 @@ CREATE ROLE regress_role_producer_q1;
 CREATE ROLE regress_role_worker;
 CREATE ROLE regress_role_worker_q1;
 CREATE ROLE regress_role_admin;
+CREATE ROLE regress_role_reader;
 CREATE ROLE "regress_role ""odd""";
 INSERT INTO chancy.queues (name) VALUES ('q1'), ('q2'), ('q3');
 INSERT INTO chancy.jobs (id, queue, func, state, taken_by, started_at, unique_key) VALUES
@@ -64,14 +66,14 @@ INSERT INTO chancy.workflow_steps (workflow_id, step_id, job_data, dependencies,
 \set ECHO all
 SELECT chancy.grant_producer('regress_role_producer'), chancy.grant_producer('regress_role_producer_q1', '{q1,other}'),
     chancy.grant_worker('regress_role_worker'), chancy.grant_worker('regress_role_worker_q1', '{other,q1}'),
-    chancy.grant_admin('regress_role_admin'), chancy.grant_producer('"regress_role ""odd"""');
+    chancy.grant_admin('regress_role_admin'), chancy.grant_reader('regress_role_reader'), chancy.grant_producer('"regress_role ""odd"""');
 SELECT * FROM chancy.grants ORDER BY role::text COLLATE "C";
 
 -- The matrix. Granting is the owner's alone, whom an admin is not.
 \pset footer off
 SELECT left(call, 70) AS call, as_role('regress_role_public', c) AS nobody, as_role('regress_role_producer', c) AS producer,
     as_role('regress_role_producer_q1', c) AS producer_q1, as_role('regress_role_worker', c) AS worker,
-    as_role('regress_role_worker_q1', c) AS worker_q1, as_role('regress_role_admin', c) AS admin, as_role(current_user, c) AS owner
+    as_role('regress_role_worker_q1', c) AS worker_q1, as_role('regress_role_reader', c) AS reader, as_role('regress_role_admin', c) AS admin, as_role(current_user, c) AS owner
 FROM calls, LATERAL (SELECT 'chancy.' || call) AS full_call (c) ORDER BY n;
 \pset footer on
 -- No function is missing in it.
@@ -154,5 +156,5 @@ DROP ROLE regress_role_member;
 DROP ROLE regress_role_producer_q1;
 SELECT as_role('regress_role_producer', 'chancy.push(''f'')') AS producer, as_role('regress_role_worker', 'chancy.fetch_jobs(''q1'', ''w'')') AS worker;
 \set ECHO none
-DROP OWNED BY regress_role_public, regress_role_producer, regress_role_worker, regress_role_worker_q1, regress_role_admin, "regress_role ""odd""";
-DROP ROLE regress_role_public, regress_role_producer, regress_role_worker, regress_role_worker_q1, regress_role_admin, "regress_role ""odd""";
+DROP OWNED BY regress_role_public, regress_role_producer, regress_role_worker, regress_role_worker_q1, regress_role_admin, regress_role_reader, "regress_role ""odd""";
+DROP ROLE regress_role_public, regress_role_producer, regress_role_worker, regress_role_worker_q1, regress_role_admin, regress_role_reader, "regress_role ""odd""";
