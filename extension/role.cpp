@@ -109,7 +109,8 @@ constexpr const char *reader_functions =
     "chancy.list_cron(), chancy.next_runs(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text), "
     "chancy.list_workflows(pg_catalog.text, pg_catalog.timestamptz, pg_catalog.int4), chancy.get_workflow(pg_catalog.uuid), "
     "chancy.get_workflow_steps(pg_catalog.uuid), chancy.workflow_dot(pg_catalog.uuid), chancy.workflow_mermaid(pg_catalog.uuid), "
-    "chancy.list_holders(), chancy.list_tables(), chancy.event_channel(), chancy.id_time(pg_catalog.uuid)";
+    "chancy.list_holders(), chancy.list_tables(), "
+    "chancy.check_installation(pg_catalog.interval), chancy.library_version(), chancy.event_channel(), chancy.id_time(pg_catalog.uuid)";
 
 void check_queue_names(ArrayType *queues) {
     if (array_contains_nulls(queues)) refuse({nullptr, 0, "queues"}, "must not contain NULL", "Leave queues out to grant all.");
@@ -180,5 +181,16 @@ CHANCY_FUNCTION(chancy_grant_reader) {
 CHANCY_FUNCTION(chancy_grant_admin) {
     chancy::grant(fcinfo, chancy::role_kind::admin);
     PG_RETURN_VOID();
+}
+
+// Without check_version(), as what tells of a drift is.
+PGDLLEXPORT Datum chancy_kind_functions(PG_FUNCTION_ARGS);
+PG_FUNCTION_INFO_V1(chancy_kind_functions);
+Datum chancy_kind_functions(PG_FUNCTION_ARGS) {
+    chancy::bytes kind = chancy::view(PG_GETARG_DATUM(0));
+    if (kind == chancy::view("producer")) PG_RETURN_DATUM(chancy::text_datum(chancy::view(chancy::producer_functions)));
+    if (kind == chancy::view("worker")) PG_RETURN_DATUM(chancy::text_datum(chancy::view(chancy::worker_functions)));
+    if (kind == chancy::view("reader")) PG_RETURN_DATUM(chancy::text_datum(chancy::view(chancy::reader_functions)));
+    PG_RETURN_NULL();
 }
 }

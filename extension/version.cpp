@@ -149,6 +149,13 @@ void lock_tables(ArrayType *names) {
 
 extern "C" {
 
+// Without check_version(): it is there to tell of a drift.
+PGDLLEXPORT Datum chancy_library_version(PG_FUNCTION_ARGS);
+PG_FUNCTION_INFO_V1(chancy_library_version);
+Datum chancy_library_version(PG_FUNCTION_ARGS) {
+    PG_RETURN_DATUM(chancy::text_datum(chancy::view(chancy::library_version)));
+}
+
 CHANCY_FUNCTION(chancy_lock_tables) {
     chancy::lock_tables(PG_GETARG_ARRAYTYPE_P(0));
     PG_RETURN_VOID();

@@ -12,7 +12,7 @@
 namespace chancy::cli {
 
 // Exit codes; --help tells them.
-enum exit_code { ok = 0, failure = 1, usage = 2, not_found = 3, job_failed = 4, timed_out = 5 };
+enum exit_code { ok = 0, failure = 1, usage = 2, not_found = 3, job_failed = 4, timed_out = 5, findings = 6 };
 
 struct context {
     std::string conninfo;
@@ -35,6 +35,7 @@ void add_interop(CLI::App& app, context& with);
 void add_workflow(CLI::App& app, context& with);
 void add_metrics(CLI::App& app, context& with);
 void add_leadership(CLI::App& app, context& with);
+void add_doctor(CLI::App& app, context& with);
 
 // queue stats
 void print_queue_stats(const context& with, const std::vector<queue_stats>& queues);

@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
   chancy job list --state failed
   chancy -d 'host=db dbname=app' queue list --json
 
-Exit codes: 0 done, 1 error, 2 wrong usage, 3 no such thing or nothing to do, 4 the job failed (job wait), 5 timeout (job wait))");
+Exit codes: 0 done, 1 error, 2 wrong usage, 3 no such thing or nothing to do, 4 the job failed (job wait), 5 timeout (job wait), 6 something to mend (doctor))");
     chancy::cli::add_push(app, context);
     chancy::cli::add_worker(app, context);
     chancy::cli::add_queue(app, context);
@@ -49,6 +49,7 @@ Exit codes: 0 done, 1 error, 2 wrong usage, 3 no such thing or nothing to do, 4 
     chancy::cli::add_workflow(app, context);
     chancy::cli::add_metrics(app, context);
     chancy::cli::add_leadership(app, context);
+    chancy::cli::add_doctor(app, context);
 
     try {
         app.parse(argc, argv);

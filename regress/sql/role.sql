@@ -40,7 +40,7 @@ INSERT INTO calls (call) VALUES
     ('step_results(''00000000-0000-0000-0000-000000000001'')'), ('workflow_dot(''00000000-0000-0000-0000-00000000000a'')'), ('workflow_mermaid(''00000000-0000-0000-0000-00000000000a'')'),
     ('enable_python_interop()'), ('enable_python_interop(''regress_role_public'')'), ('disable_python_interop()'), ('interop_status()'),
     ('adopt(''public'', ''none_'')'), ('adopt_history(''public'', ''none_'')'), ('give_back(''public'', ''none_'')'),
-    ('record_metrics(''[]'')'), ('fold_metrics(1)'), ('queue_depths()'),
+    ('record_metrics(''[]'')'), ('fold_metrics(1)'), ('queue_depths()'), ('library_version()'), ('kind_functions(''worker'')'), ('check_installation()'),
     ('push_sql(''chancy.id_time(uuid)'', ''["00000000-0000-0000-0000-000000000001"]'', ''q1'')'), ('push_sql(''chancy.id_time(uuid)'', ''["00000000-0000-0000-0000-000000000001"]'', ''q2'')'), ('list_sql_jobs()'), ('run_sql_jobs()'),
     ('grant_producer(''regress_role_public'')'), ('grant_worker(''regress_role_public'')'), ('grant_admin(''regress_role_public'')'), ('grant_reader(''regress_role_public'')'),
     ('list_holders()'), ('list_tables()');

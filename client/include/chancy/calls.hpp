@@ -15,6 +15,7 @@
 #pragma once
 
 #include <chancy/call.hpp>
+#include <chancy/check.hpp>
 #include <chancy/interop.hpp>
 #include <chancy/cron.hpp>
 #include <chancy/job.hpp>
@@ -83,6 +84,7 @@ call<int> prune_jobs(const json& rule, int up_to);
 call<std::vector<chancy::queue_stats>> queue_stats();
 call<std::vector<metric_point>> metric_points(const metric_filter& filter);
 call<int> record_metrics(std::span<const metric> metrics);
+call<installation> check_installation(std::chrono::milliseconds longer_than);
 call<std::optional<std::chrono::milliseconds>> next_maintenance();
 call<std::vector<task>> list_tasks();
 call<void> set_task(const std::string& name, const task_change& change);
@@ -267,6 +269,11 @@ public:
     }
     // Values of your own; they show when maintain() has folded them, within a minute. How many.
     answer<int> record_metrics(std::span<const metric> metrics) { return this->make(detail::describe::record_metrics(metrics)); }
+
+    // what is wrong and what to do; transactions, and tasks that are due, are no matter for as long
+    [[nodiscard]] answer<installation> check_installation(milliseconds longer_than = std::chrono::minutes(10)) {
+        return this->make(detail::describe::check_installation(longer_than));
+    }
 
     // cron. The next tick; absent if paused. Makes the schedule or replaces it
     answer<std::optional<timestamp>> schedule_cron(const new_cron& wanted) { return this->make(detail::describe::schedule_cron(wanted)); }

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <chancy/calls.hpp>
+#include <chancy/check.hpp>
 #include <chancy/client.hpp>
 #include <chancy/command.hpp>
 #include <chancy/cron.hpp>
