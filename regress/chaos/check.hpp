@@ -4,6 +4,8 @@
 #include "history.hpp"
 #include "server.hpp"
 
+#include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,15 @@ struct findings {
 // Whether all jobs have ended.
 [[nodiscard]] bool at_rest(const server& on);
 
+// A job as its row tells it.
+struct row {
+    std::string state, worker, run, error;  // run: the name of the one whose result stands
+    std::int64_t started_at = 0;
+};
+
+// The laws that history and rows are enough for.
+[[nodiscard]] findings check_history(const ledger& book, std::vector<handled> runs, const std::map<chancy::uuid, row>& rows);
+// All of them, on the server's tables.
 [[nodiscard]] findings check(const server& on, const ledger& book, std::vector<handled> runs);
 
 // Lines of a server's log that tell of a bug: a deadlock, a crash that nobody asked for.

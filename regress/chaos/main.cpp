@@ -31,19 +31,6 @@ void drain(world& w) {
     }
 }
 
-void check_injection(world& w, const fault& f) {
-    for (const auto& [what, times] : f.least(w.how.seconds))
-        if (const std::int64_t done = w.faults.contains(what) ? w.faults.at(what) : w.seen[what]; done < times)
-            w.violations.push_back("only " + std::to_string(done) + " times \"" + what + "\", not " + std::to_string(times));
-}
-
-void check_jobs_in_flight(world& w) {
-    std::int64_t all = 0;
-    for (const auto& [what, times] : w.faults) all += times;
-    if (2 * w.with_jobs_in_flight < all)
-        w.violations.push_back("jobs were in flight at only " + std::to_string(w.with_jobs_in_flight) + " of " + std::to_string(all) + " faults");
-}
-
 nlohmann::ordered_json summary(const world& w, const findings& found, double seconds) {
     return {{"fault", w.how.faults}, {"seed", w.how.seed}, {"seconds", seconds}, {"faults", w.faults}, {"seen", w.seen},
             {"with_jobs_in_flight", w.with_jobs_in_flight}, {"calls", w.load->calls.load()}, {"calls_failed", w.load->failed.load()},
@@ -85,8 +72,8 @@ int run(const options& o) {
     w.workers->stop_all();
     for (const std::string& who : w.workers->deserters()) w.violations.push_back(who);
     for (const std::string& text : w.load->surprises()) w.violations.push_back("an error that the fault does not explain: " + text);
-    for (const auto& f : all) check_injection(w, *f);
-    check_jobs_in_flight(w);
+    for (const auto& f : all) w.check_injection(*f);
+    w.check_jobs_in_flight();
     const findings found = check(*w.serving, w.book, w.workers->read_diaries());
     w.violations.insert(w.violations.end(), found.violations.begin(), found.violations.end());
     for (const auto* s : {&w.primary, &w.standby})

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include <sys/shm.h>
 #include <sys/wait.h>
 
 namespace chaos {
@@ -96,7 +97,25 @@ void server::stop(stop_mode how) {
     m_process = 0;
 }
 
-void server::remove_data() { std::filesystem::remove_all(m_data); }
+// Backends outlive a killed postmaster for a moment, and would panic without their files: they are attached to the
+// shared memory that the seventh line of postmaster.pid names, as key and id.
+bool server::in_use() const {
+    std::ifstream in(m_data + "/postmaster.pid");
+    std::string line;
+    for (int n = 0; n < 6; ++n) std::getline(in, line);
+    unsigned long key;
+    int id;
+    shmid_ds memory;
+    return in >> key >> id && ::shmctl(id, IPC_STAT, &memory) == 0 && memory.shm_nattch > 0;
+}
+
+void server::remove_data() {
+    for (int tries = 0; in_use(); ++tries) {
+        if (tries == 1200) throw std::runtime_error("backends outlive their postmaster for a minute: see " + m_log);
+        std::this_thread::sleep_for(50ms);
+    }
+    std::filesystem::remove_all(m_data);
+}
 
 void server::promote() { sql("SELECT pg_promote()"); }
 

@@ -26,7 +26,7 @@ public:
     void start();                                     // returns when it answers
     void stop(stop_mode how);
     void promote();
-    void remove_data();                               // of one that was stopped for good
+    void remove_data();                               // of one that was stopped for good; waits for what outlives a killed one
 
     [[nodiscard]] bool running() const noexcept { return m_process > 0; }
     [[nodiscard]] int port() const noexcept { return m_port; }
@@ -38,6 +38,7 @@ public:
 
 private:
     [[nodiscard]] bool answers() const;
+    [[nodiscard]] bool in_use() const;
 
     const std::string m_folder, m_name, m_data, m_log;
     const int m_port;

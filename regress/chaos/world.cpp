@@ -60,7 +60,7 @@ void world::injected(const std::string& what, std::int64_t times) {
 
 void world::await_recovery(const char* after) {
     const auto from = steady::now();
-    const auto bound = std::chrono::milliseconds(how.heartbeat_timeout) + 30s;  // generous: the machine may be busy with others
+    const auto bound = std::chrono::milliseconds(how.heartbeat_timeout) + how.patience;
     std::vector<std::int64_t> before;
     for (int slot = 0; slot < workers->size(); ++slot) before.push_back(shared.ended[slot]);
     for (int slot = 0; slot < workers->size();) {
@@ -74,6 +74,19 @@ void world::await_recovery(const char* after) {
         }
     }
     longest_recovery = std::max(longest_recovery, std::chrono::ceil<std::chrono::milliseconds>(steady::now() - from));
+}
+
+void world::check_injection(const fault& f) {
+    for (const auto& [what, times] : f.least(how.seconds))
+        if (const std::int64_t done = faults.contains(what) ? faults.at(what) : seen[what]; done < times)
+            violations.push_back("only " + std::to_string(done) + " times \"" + what + "\", not " + std::to_string(times));
+}
+
+void world::check_jobs_in_flight() {
+    std::int64_t all = 0;
+    for (const auto& [what, times] : faults) all += times;
+    if (2 * with_jobs_in_flight < all)
+        violations.push_back("jobs were in flight at only " + std::to_string(with_jobs_in_flight) + " of " + std::to_string(all) + " faults");
 }
 
 }  // namespace chaos

@@ -26,8 +26,11 @@ struct options {
     unsigned seed = 0;
     int workers = 3, concurrency = 4, pushers = 2;
     int heartbeat_timeout = 3000;  // milliseconds; recovery's grace is the same, in whole seconds
+    std::chrono::milliseconds patience = 30s;  // beyond it, for a recovery: the machine may be busy with others
     bool json = false, keep = false;
 };
+
+class fault;
 
 class world {
 public:
@@ -59,6 +62,10 @@ public:
     void injected(const std::string& what, std::int64_t times = 1);
     // A fault is over: jobs must come to their ends again, in every worker, without help, within the bound.
     void await_recovery(const char* after);
+
+    // That the fault was done often enough, and met somebody at work; or the run means nothing.
+    void check_injection(const fault& f);
+    void check_jobs_in_flight();
 
     std::map<std::string, std::int64_t> faults;
     std::map<std::string, std::int64_t> seen;  // that they have hit: errors, waits
