@@ -17,12 +17,9 @@ constexpr int columns[] = {jobs_id,         jobs_queue,      jobs_func,         
                            jobs_max_attempts, jobs_created_at, jobs_started_at, jobs_scheduled_at, jobs_unique_key, jobs_errors, jobs_recoveries, jobs_concurrency_key};
 constexpr int job_columns = lengthof(columns), head = 4;
 
-void read_result(std::span<const elements> given, size_t i, bytes worker, change *c, result *r) {
+void read_result(std::span<const elements> given, size_t i, change *c) {
     place where{"updates", static_cast<int>(i), nullptr};
-    *c = {};
-    *r = {};
-    r->worker = worker;
-    r->retry_at = DT_NOBEGIN;
+    result *r = c->result;
     Datum id, started_at, outcome, value;
     bool has_id = given[0].get(i, &id), has_start = given[1].get(i, &started_at), has_outcome = given[2].get(i, &outcome);
     check_attempt(has_id, has_start, has_outcome, where);
@@ -34,24 +31,16 @@ void read_result(std::span<const elements> given, size_t i, bytes worker, change
     if (given[5].get(i, &value)) check_object(r->meta = DatumGetJsonbP(value), where.at(names[5]));
     if (given[6].get(i, &value)) r->value = DatumGetJsonbP(value);
     check_result(*r, where);
-    c->kind = change_kind::result;
-    c->result = r;
 }
 
 std::span<change> read_results(FunctionCallInfo fcinfo, bytes worker) {
     elements given[arrays];
     for (int n = 0; n < arrays; n++) given[n] = read_elements(fcinfo, first_array + n, names[n], false);
-    size_t count = count_elements(given, names);
-    bool skip = parse_on_locked(argument_text(fcinfo, on_locked));
-    auto *results = static_cast<result *>(palloc_extended(sizeof(result) * (count + 1), MCXT_ALLOC_HUGE));
-    auto *changes = static_cast<change *>(palloc_extended(sizeof(change) * (count + 1), MCXT_ALLOC_HUGE));
-    for (size_t i = 0; i < count; i++) {
+    std::span<change> updates = begin_updates(count_elements(given, names), worker, parse_on_locked(argument_text(fcinfo, on_locked)));
+    for (size_t i = 0; i < updates.size(); i++) {
         CHECK_FOR_INTERRUPTS();
-        read_result(given, i, worker, &changes[i], &results[i]);
-        changes[i].order = changes[i].element = static_cast<int>(i);
-        changes[i].skip = skip;
+        read_result(given, i, &updates[i]);
     }
-    std::span<change> updates{changes, count};
     check_ids_differ(updates);
     return updates;
 }

@@ -176,15 +176,6 @@ void check_added_columns(table &jobs) {
     }
 }
 
-namespace {
-
-template <typename T>
-std::span<T> make_span(int count) {
-    return {static_cast<T *>(palloc_extended(sizeof(T) * std::max(count, 1), MCXT_ALLOC_HUGE)), static_cast<size_t>(count)};
-}
-
-}  // namespace
-
 // A keyless job meets nobody, so it is never buffered.
 std::span<change> push_all(moment m, const char *name, std::span<new_job> given) {
     permit may = require(role_kind::producer);

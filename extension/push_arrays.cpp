@@ -21,8 +21,8 @@ elements read_documents(FunctionCallInfo fcinfo, int n, bool copy) {
     Jsonb *all = copy ? PG_GETARG_JSONB_P_COPY(n) : PG_GETARG_JSONB_P(n);
     bool each = JB_ROOT_IS_ARRAY(all) && !JB_ROOT_IS_SCALAR(all);
     e.count = each ? JB_ROOT_COUNT(all) : 1;
-    e.values = static_cast<Datum *>(palloc_extended(sizeof(Datum) * (e.count + 1), MCXT_ALLOC_HUGE));
-    e.nulls = static_cast<bool *>(palloc_extended(e.count + 1, MCXT_ALLOC_HUGE));
+    e.values = make_span<Datum>(e.count).data();
+    e.nulls = make_span<bool>(e.count).data();
     e.values[0] = JsonbPGetDatum(all);
     e.nulls[0] = false;
     JsonbIterator *at = JsonbIteratorInit(&all->root);
@@ -68,7 +68,7 @@ std::span<change> push_arrays(moment m, FunctionCallInfo fcinfo) {
     for (int n = 0; n < parameters; n++)
         given[n] = n == 1 ? read_documents(fcinfo, n, m != moment::now) : read_elements(fcinfo, n, names[n], m != moment::now);
     size_t count = count_elements(given, names);
-    std::span<new_job> jobs{static_cast<new_job *>(palloc_extended(sizeof(new_job) * (count + 1), MCXT_ALLOC_HUGE)), count};
+    std::span<new_job> jobs = make_span<new_job>(count);
     job_defaults d = make_defaults();
     for (size_t i = 0; i < count; i++) {
         CHECK_FOR_INTERRUPTS();
@@ -98,8 +98,8 @@ CHANCY_FUNCTION(chancy_push_arrays) {
     with_call_memory(m, "chancy push_arrays", [=] {
         std::span<change> pushes = push_arrays(m, fcinfo);
         int count = static_cast<int>(pushes.size());
-        auto *ids = static_cast<Datum *>(palloc(sizeof(Datum) * (count + 1))), *created = static_cast<Datum *>(palloc(sizeof(Datum) * (count + 1)));
-        auto *open = static_cast<bool *>(palloc(count + 1));
+        Datum *ids = make_span<Datum>(count).data(), *created = make_span<Datum>(count).data();
+        bool *open = make_span<bool>(count).data();
         for (int i = 0; i < count; i++) {
             ids[i] = UUIDPGetDatum(&pushes[i].id);
             created[i] = BoolGetDatum(pushes[i].is == verdict::created);

@@ -28,6 +28,22 @@ outcome parse_outcome(bytes text, place where) {
            "Known: succeeded, failed, discarded, snoozed, released.");
 }
 
+std::span<change> begin_updates(size_t count, bytes worker, bool skip) {
+    std::span<change> updates = make_span<change>(count);
+    std::span<result> results = make_span<result>(count);
+    for (size_t i = 0; i < count; i++) {
+        results[i] = {};
+        results[i].worker = worker;
+        results[i].retry_at = DT_NOBEGIN;
+        updates[i] = {};
+        updates[i].kind = change_kind::result;
+        updates[i].result = &results[i];
+        updates[i].order = updates[i].element = static_cast<int>(i);
+        updates[i].skip = skip;
+    }
+    return updates;
+}
+
 void check_result(const result &r, place where) {
     if (r.retry_at != DT_NOBEGIN) check_finite(where.at("retry_at"), r.retry_at);
     if (r.is == outcome::snoozed && r.retry_at == DT_NOBEGIN)
@@ -46,12 +62,9 @@ void check_attempt(bool id, bool started_at, bool outcome, place where) {
 
 namespace {
 
-void read_update(JsonbContainer *object, place where, bytes worker, change *c, result *r) {
+void read_update(JsonbContainer *object, place where, change *c) {
     bool has_id = false, has_start = false, has_outcome = false;
-    *c = {};
-    *r = {};
-    r->worker = worker;
-    r->retry_at = DT_NOBEGIN;
+    result *r = c->result;
     each_field(object, [&](bytes name, JsonbValue *value) {
         bool given = value->type != jbvNull;
         if (name == view("id")) {
@@ -75,8 +88,6 @@ void read_update(JsonbContainer *object, place where, bytes worker, change *c, r
     });
     check_attempt(has_id, has_start, has_outcome, where);
     check_result(*r, where);
-    c->kind = change_kind::result;
-    c->result = r;
 }
 
 }  // namespace
@@ -103,15 +114,8 @@ bool parse_on_locked(bytes on_locked) {
 namespace {
 
 std::span<change> read_updates(Jsonb *batch, bytes worker, bool skip) {
-    size_t count = batch_size(batch, "updates");
-    auto *results = static_cast<result *>(palloc_extended(sizeof(result) * (count + 1), MCXT_ALLOC_HUGE));
-    auto *changes = static_cast<change *>(palloc_extended(sizeof(change) * (count + 1), MCXT_ALLOC_HUGE));
-    each_object(batch, "updates", [&](int i, JsonbContainer *object) {
-        read_update(object, {"updates", i, nullptr}, worker, &changes[i], &results[i]);
-        changes[i].order = changes[i].element = i;
-        changes[i].skip = skip;
-    });
-    std::span<change> updates{changes, count};
+    std::span<change> updates = begin_updates(batch_size(batch, "updates"), worker, skip);
+    each_object(batch, "updates", [&](int i, JsonbContainer *object) { read_update(object, {"updates", i, nullptr}, &updates[i]); });
     check_ids_differ(updates);
     return updates;
 }

@@ -11,6 +11,8 @@ outcome parse_outcome(bytes text, place where);
 // True: what is locked is told, not waited for.
 bool parse_on_locked(bytes on_locked);
 
+// So many updates, before their fields are read.
+std::span<change> begin_updates(size_t count, bytes worker, bool skip);
 // Refuse what no form of a result may be.
 void check_attempt(bool id, bool started_at, bool outcome, place where);
 void check_result(const result &r, place where);

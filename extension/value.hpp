@@ -47,6 +47,12 @@ void make_room(T *&items, Count count, Count &capacity, MemoryContext context = 
     capacity = more;
 }
 
+// Room for so many of a batch.
+template <typename T>
+std::span<T> make_span(size_t count) {
+    return {static_cast<T *>(palloc_extended(sizeof(T) * std::max<size_t>(count, 1), MCXT_ALLOC_HUGE)), count};
+}
+
 inline bytes argument_text(FunctionCallInfo fcinfo, int n) {
     return fcinfo->args[n].isnull ? bytes{nullptr, 0} : view(fcinfo->args[n].value);
 }
