@@ -71,6 +71,7 @@ in_turn '^setting\|notice\|chancy.push_mode is immediate' "LOAD 'chancy'; ALTER 
 # A transaction that is left open, by a process of its own.
 lacks '^snapshot' 0
 coproc psql -XqAt
+sleeper=$COPROC_PID # bash forgets it as soon as the process ends
 echo "SET application_name = sleeper; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 'open';" >&"${COPROC[1]}"
 read -r _ <&"${COPROC[0]}"
 finds '^snapshot\|warning\|process [0-9]+ \(postgres, sleeper\) has been .*pg_terminate_backend\(' 0
@@ -80,9 +81,8 @@ lacks '^snapshot'
 sql "INSERT INTO chancy.jobs (id, queue, func, state) SELECT gen_random_uuid(), 'mail', 'f', 'succeeded' FROM generate_series(1, 10100)" \
     "DELETE FROM chancy.jobs WHERE func = 'f'" 'SELECT pg_stat_force_next_flush()'
 finds '^bloat\|warning\|chancy.jobs has 10[0-9]{3} dead tuples beside 0 live ones.*VACUUM chancy.jobs;'
-echo 'COMMIT;' >&"${COPROC[1]}"
-echo '\q' >&"${COPROC[1]}"
-wait "$COPROC_PID" || true
+printf 'COMMIT;\n\\q\n' >&"${COPROC[1]}"
+wait "$sleeper" || true
 sql 'VACUUM chancy.jobs'
 lacks '^bloat'
 
