@@ -6,6 +6,7 @@
 #include "push.hpp"
 #include "role.hpp"
 #include "rows.hpp"
+#include "sql_job.hpp"
 #include "unique.hpp"
 #include "worker.hpp"
 
@@ -36,9 +37,11 @@ bool has_field(Jsonb *object, const char *name) {
 }
 
 // The job as push takes it. A tick whose key is taken by the job of an earlier one is that job, unless they may overlap.
-Jsonb *read_job(Jsonb *given, schedule *s, new_job *job) {
+Jsonb *read_job(Jsonb *given, schedule *s, new_job *job, sql_call *call) {
     check_object(given, here.at("job"));
     place where{"job", -1, nullptr};
+    s->sql = is_sql_schedule(given);
+    if (s->sql) given = read_sql_schedule(given, where, call);
     if (has_field(given, "scheduled_at")) refuse(where.at("scheduled_at"), "does not go with a schedule", "A job is due at its tick.");
     bool own_key = has_field(given, "unique_key");
     if (s->overlap && own_key) refuse(where.at("unique_key"), "does not go with overlap", "Jobs of one key do not overlap.");
@@ -52,11 +55,11 @@ Jsonb *read_job(Jsonb *given, schedule *s, new_job *job) {
         appendStringInfoChar(&key, '}');
         given = DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(given), DirectFunctionCall1(jsonb_in, CStringGetDatum(key.data))));
     }
-    read_job_object(&given->root, where, make_defaults(), job, nullptr);
+    read_job_object(&given->root, where, make_defaults(), job, s->sql ? &sql_schedule_fields : nullptr);
     return given;
 }
 
-schedule read_arguments(FunctionCallInfo fcinfo) {
+schedule read_arguments(FunctionCallInfo fcinfo, sql_call *call) {
     static const char *const names[] = {"key", "expression", "job", "time_zone", "missed", "grace", "skipped_times", "repeated_times", "overlap", "paused"};
     schedule s{};
     s.key = check_key(fcinfo);
@@ -72,7 +75,7 @@ schedule read_arguments(FunctionCallInfo fcinfo) {
     s.overlap = PG_GETARG_BOOL(8);
     s.paused = PG_GETARG_BOOL(9);
     new_job job;
-    s.job = read_job(PG_GETARG_JSONB_P(2), &s, &job);
+    s.job = read_job(PG_GETARG_JSONB_P(2), &s, &job, call);
     s.packed = pack_job(job);
     s.for_python = honoured_by_python(s, job);
     return s;
@@ -85,7 +88,8 @@ bool same_ticks(const schedule &a, const schedule &b) {
 }
 
 TimestampTz schedule_cron(FunctionCallInfo fcinfo) {
-    schedule s = read_arguments(fcinfo);
+    sql_call call;
+    schedule s = read_arguments(fcinfo, &call);
     require(role_kind::admin);
     with_table("cron", true, [&](table &cron) {
         upsert(cron, "cron_pkey", F_TEXTEQ, text_datum(s.key), [&](bool existing) {
@@ -100,6 +104,7 @@ TimestampTz schedule_cron(FunctionCallInfo fcinfo) {
             return true;
         });
     });
+    keep_call(s.key, s.sql ? &call : nullptr);
     note_locks();
     CommandCounterIncrement();
     wake_maintenance();
@@ -163,6 +168,7 @@ bool unschedule_cron(FunctionCallInfo fcinfo) {
         if (done != TM_Ok) elog(ERROR, "a locked row of chancy.cron changed");
         return true;
     });
+    if (found) keep_call(key, nullptr);
     note_locks();
     CommandCounterIncrement();
     return found;
@@ -173,16 +179,25 @@ bool push_cron(moment m, FunctionCallInfo fcinfo, pg_uuid_t *id) {
     bytes key = check_key(fcinfo);
     require(role_kind::admin);
     new_job *job = static_cast<new_job *>(palloc(sizeof(new_job)));
-    bool found = with_row("cron", F_TEXTEQ, text_datum(key), [=](HeapTuple row, TupleDesc desc) {
+    bool sql = false;
+    bool found = with_row("cron", F_TEXTEQ, text_datum(key), [=, &sql](HeapTuple row, TupleDesc desc) {
         Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * desc->natts));
         bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * desc->natts));
         heap_deform_tuple(heap_copytuple(row), desc, values, nulls);
         schedule s;
         read_schedule(values, nulls, &s);
         *job = job_of(s, 0);
+        sql = s.sql;
     });
     if (!found) return false;
-    *id = push_all(m, "push_cron", {job, 1})[0].id;
+    sql_call call;
+    if (sql && !find_call(key, &call))
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("what schedule \"%s\" calls is not known", shown(key)),
+                        errhint("Somebody wrote it into the table. Call schedule_cron.")));
+    const change &c = push_all(m, "push_cron", {job, 1})[0];
+    *id = c.id;
+    // A reserved id that does not become the job's names no job, and is forgotten.
+    if (sql && (c.is == verdict::created || c.is == verdict::reserved)) record_call(c.id, call);
     return true;
 }
 

@@ -46,6 +46,7 @@ struct schedule {
     TimestampTz due;  // the next tick; DT_NOEND while paused
     TimestampTz last_run;  // 0: never
     bool for_python;
+    bool sql;  // its jobs are SQL jobs
 };
 
 // Refuses what is not understood; where: how the parameters are called.

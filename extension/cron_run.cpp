@@ -9,6 +9,7 @@
 #include "buffer.hpp"
 #include "role.hpp"
 #include "rows.hpp"
+#include "sql_job.hpp"
 #include "task.hpp"
 
 namespace chancy {
@@ -18,7 +19,7 @@ namespace {
 constexpr int most_ticks = 1000;  // of one schedule in one turn
 
 struct turn {
-    int schedules, pushed, busy, refused;  // refused: what Python scheduled and we do not understand
+    int schedules, pushed, busy, refused;  // refused: what somebody wrote into the table and we do not understand
     bool more;
 };
 
@@ -54,7 +55,7 @@ struct pushed_tick {
 };
 
 template <typename Told>
-void run_schedule(table &cron, table &jobs, lookup &by_key, schedule &s, TimestampTz now, turn &done, Told told) {
+void run_schedule(table &cron, table &jobs, lookup &by_key, schedule &s, const sql_call &call, TimestampTz now, turn &done, Told told) {
     static int64_t ticks[most_ticks + 1];
     permit all{true, nullptr, 0};
     TimestampTz next;
@@ -78,6 +79,7 @@ void run_schedule(table &cron, table &jobs, lookup &by_key, schedule &s, Timesta
             next = tick;
             break;
         }
+        if (s.sql && c.is == verdict::created) record_call(c.id, call);
         CommandCounterIncrement();
         tell({&c, 1});
         done.pushed++;
@@ -121,8 +123,13 @@ turn run_due(int up_to, Told told) {
                 slot_getallattrs(cron.copy);
                 // Somebody else may have been here since the look.
                 if (!read_schedule(cron.copy->tts_values, cron.copy->tts_isnull, &s) || s.due > now) continue;
+                sql_call call{};
+                if (s.sql && !find_call(s.key, &call)) {
+                    done.refused++;
+                    continue;
+                }
                 done.schedules++;
-                run_schedule(cron, jobs, by_key, s, now, done, told);
+                run_schedule(cron, jobs, by_key, s, call, now, done, told);
                 if (update(cron, &row->t_self, true) != TM_Ok) elog(ERROR, "a locked row of chancy.cron changed");
                 CommandCounterIncrement();
             }

@@ -1,6 +1,7 @@
 #include "cron.hpp"
 
 #include "packed.hpp"
+#include "sql_job.hpp"
 #include "worker.hpp"
 
 extern "C" {
@@ -141,6 +142,7 @@ bool read_schedule(Datum *values, bool *nulls, schedule *into) {
         s.overlap = flag(cron_overlap);
         s.paused = flag(cron_paused);
         s.job = nulls[cron_push - 1] ? nullptr : DatumGetJsonbPCopy(values[cron_push - 1]);
+        s.sql = s.job != nullptr && is_sql_schedule(s.job);
     }
     good = find_zone(s.time_zone, &s.ticks.where) && good;
     return good && parse_cron(s.expression.data, s.expression.size, &s.ticks.cron).problem == nullptr;
@@ -174,14 +176,14 @@ TimestampTz tick_after(const schedule &s, TimestampTz moment) {
 bool honoured_by_python(const schedule &s, const new_job &job) {
     bool utc = pg_strcasecmp(to_cstring(s.time_zone), "UTC") == 0 || pg_strcasecmp(to_cstring(s.time_zone), "Etc/UTC") == 0;
     return utc && s.ticks.cron.portable && s.missed == missed_rule::once && !s.overlap && !s.paused && job.mode == on_conflict::keep &&
-           job.unique_for == 0 && job.concurrency_key.data == nullptr;
+           !s.sql && job.unique_for == 0 && job.concurrency_key.data == nullptr;
 }
 
 // With what tells the tick: meta.cron.
 new_job job_of(const schedule &s, TimestampTz tick) {
     new_job job{};
     if (s.job != nullptr)
-        read_job_object(&s.job->root, {"job", -1, nullptr}, make_defaults(), &job, nullptr);
+        read_job_object(&s.job->root, {"job", -1, nullptr}, make_defaults(), &job, s.sql ? &sql_schedule_fields : nullptr);
     else
         job = unpack_job(s.packed);
     if (job.key.data == nullptr && !s.overlap) job.key = s.key;

@@ -26,10 +26,21 @@ namespace {
 
 constexpr place here{nullptr, 0, nullptr};
 
-// Refuses what cannot be called so.
-void check_function(Oid function, Jsonb *args) {
+int64 check_span(const Interval *given, place where, int64 least, int64 most) {
+    int64 span = microseconds(given);
+    if (span < least || span > most)
+        refuse(where, "is out of range",
+               psprintf("From %lld s to %lld s.", static_cast<long long>(least / USECS_PER_SEC), static_cast<long long>(most / USECS_PER_SEC)));
+    return span;
+}
+
+}  // namespace
+
+int64 check_timeout(const Interval *timeout, place where) { return check_span(timeout, where, USECS_PER_SEC, USECS_PER_DAY); }
+
+void check_call(Oid function, Jsonb *args, place where) {
     HeapTuple row = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-    if (!HeapTupleIsValid(row)) refuse(here.at("function"), "does not exist", "Name it with its argument types, such as 'app.refresh(text)'.");
+    if (!HeapTupleIsValid(row)) refuse(where.at("function"), "does not exist", "Name it with its argument types, such as 'app.refresh(text)'.");
     auto proc = reinterpret_cast<Form_pg_proc>(GETSTRUCT(row));
     char kind = proc->prokind;
     int most = proc->pronargs, least = most - proc->pronargdefaults;
@@ -38,11 +49,11 @@ void check_function(Oid function, Jsonb *args) {
     for (int i = 0; i < most; i++) pseudo = pseudo || get_typtype(proc->proargtypes.values[i]) == TYPTYPE_PSEUDO;
     ReleaseSysCache(row);
     if ((kind != PROKIND_FUNCTION && kind != PROKIND_PROCEDURE) || trigger || variadic || pseudo)
-        refuse(here.at("function"), "cannot be a job", "Give a plain function or procedure, without VARIADIC and pseudo-type arguments.");
-    if (!JB_ROOT_IS_ARRAY(args) || JB_ROOT_IS_SCALAR(args)) refuse(here.at("args"), "must be an array", "Give the arguments in their order, such as [1, \"x\"].");
+        refuse(where.at("function"), "cannot be a job", "Give a plain function or procedure, without VARIADIC and pseudo-type arguments.");
+    if (!JB_ROOT_IS_ARRAY(args) || JB_ROOT_IS_SCALAR(args)) refuse(where.at("args"), "must be an array", "Give the arguments in their order, such as [1, \"x\"].");
     int given = JB_ROOT_COUNT(args);
     if (given < least || given > most)
-        refuse(here.at("args"), psprintf("has %d elements", given), psprintf("The function takes %d to %d.", least, most));
+        refuse(where.at("args"), psprintf("has %d elements", given), psprintf("The function takes %d to %d.", least, most));
     if (!DatumGetBool(DirectFunctionCall3(has_function_privilege_id_id, ObjectIdGetDatum(GetUserId()), ObjectIdGetDatum(function),
                                           PointerGetDatum(cstring_to_text("EXECUTE")))))
         ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -50,30 +61,34 @@ void check_function(Oid function, Jsonb *args) {
                         errhint("A SQL job runs as the role that pushes it.")));
 }
 
-int64 check_span(FunctionCallInfo fcinfo, int n, const char *name, int64 least, int64 most) {
-    int64 span = microseconds(PG_GETARG_INTERVAL_P(n));
-    if (span < least || span > most)
-        refuse(here.at(name), "is out of range",
-               psprintf("From %lld s to %lld s.", static_cast<long long>(least / USECS_PER_SEC), static_cast<long long>(most / USECS_PER_SEC)));
-    return span;
+void record_call(const pg_uuid_t &id, const sql_call &call) {
+    parameter parameters[] = {{UUIDOID, UUIDPGetDatum(&id), false},
+                              {REGROLEOID, ObjectIdGetDatum(call.role), false},
+                              {REGPROCEDUREOID, ObjectIdGetDatum(call.function), false},
+                              {JSONBOID, JsonbPGetDatum(call.args), false},
+                              {INTERVALOID, IntervalPGetDatum(call.timeout), false},
+                              {INTERVALOID, IntervalPGetDatum(call.every), call.every == nullptr}};
+    run_as_owner("INSERT INTO chancy.sql_jobs (job_id, role, function, args, timeout, every) VALUES ($1, $2, $3, $4, $5, $6)", parameters);
+    wake_maintenance();
 }
+
+namespace {
 
 pg_uuid_t push_sql(FunctionCallInfo fcinfo) {
     static const char *const names[] = {"function", "args", "queue", "priority", "max_attempts", "scheduled_at", "timeout"};
     for (int i = 0; i < 7; i++) check_given(fcinfo, i, names[i]);
-    Oid function = PG_GETARG_OID(0), user = GetUserId();
-    Jsonb *args = PG_GETARG_JSONB_P(1);
+    sql_call call{GetUserId(), PG_GETARG_OID(0), PG_GETARG_JSONB_P(1), PG_GETARG_INTERVAL_P(6), fcinfo->args[7].isnull ? nullptr : PG_GETARG_INTERVAL_P(7)};
     bytes queue = argument_text(fcinfo, 2);
     check_text(here.at("queue"), queue, max_queue);
     if (PG_GETARG_INT32(4) < 1) refuse(here.at("max_attempts"), "must be at least 1", "1 means: run once, no retry.");
     check_finite(here.at("scheduled_at"), PG_GETARG_TIMESTAMPTZ(5));
-    check_span(fcinfo, 6, "timeout", USECS_PER_SEC, USECS_PER_DAY);
-    if (!fcinfo->args[7].isnull) check_span(fcinfo, 7, "every", USECS_PER_SEC, 366 * USECS_PER_DAY);
+    check_timeout(call.timeout, here.at("timeout"));
+    if (call.every != nullptr) check_span(call.every, here.at("every"), USECS_PER_SEC, 366 * USECS_PER_DAY);
     check_queue(require(role_kind::producer), queue);
-    check_function(function, args);
+    check_call(call.function, call.args, here);
     job_defaults d = make_defaults();
     new_job job{};
-    job.func = view(get_func_name(function));
+    job.func = view(get_func_name(call.function));
     job.queue = queue;
     job.kwargs = job.meta = d.object;
     job.limits = d.array;
@@ -88,20 +103,21 @@ pg_uuid_t push_sql(FunctionCallInfo fcinfo) {
         permit all{true, nullptr, 0};
         apply(jobs, {&c, 1}, {waiting::allowed, 0, all, nullptr});
     });
-    parameter parameters[] = {{UUIDOID, UUIDPGetDatum(&c.id), false}, {REGROLEOID, ObjectIdGetDatum(user), false},
-                              given(fcinfo, 0, REGPROCEDUREOID), given(fcinfo, 1, JSONBOID), given(fcinfo, 6, INTERVALOID),
-                              given(fcinfo, 7, INTERVALOID)};
-    run_as_owner("INSERT INTO chancy.sql_jobs (job_id, role, function, args, timeout, every) VALUES ($1, $2, $3, $4, $5, $6)", parameters);
-    wake_maintenance();
+    record_call(c.id, call);
     return c.id;
 }
 
-// What pruned jobs leave.
+// What pruned jobs leave, and schedules that somebody deleted from the table.
 task_result forget(const task_settings &) {
     uint64 deleted = run_as_owner(
         "DELETE FROM chancy.sql_jobs d USING (SELECT s.job_id FROM chancy.sql_jobs s WHERE NOT EXISTS"
         " (SELECT FROM chancy.jobs j WHERE j.id OPERATOR(pg_catalog.=) s.job_id) FOR UPDATE SKIP LOCKED) AS old"
         " WHERE d.job_id OPERATOR(pg_catalog.=) old.job_id",
+        {});
+    run_as_owner(
+        "DELETE FROM chancy.sql_schedules d USING (SELECT s.key FROM chancy.sql_schedules s WHERE NOT EXISTS"
+        " (SELECT FROM chancy.cron c WHERE c.unique_key OPERATOR(pg_catalog.=) s.key) FOR UPDATE SKIP LOCKED) AS old"
+        " WHERE d.key OPERATOR(pg_catalog.=) old.key",
         {});
     return {psprintf("{\"deleted\": %d}", static_cast<int>(deleted)), 0, {nullptr, 0}};
 }

@@ -1,9 +1,33 @@
-// SQL jobs. sql_job.cpp: push and cancel. sql_run.cpp: one job. sql_pool.cpp: background workers.
+// SQL jobs. sql_job.cpp: push and cancel. sql_schedule.cpp: by cron. sql_run.cpp: one job. sql_pool.cpp: background workers.
 #pragma once
 
-#include "value.hpp"
+#include "change.hpp"
 
 namespace chancy {
+
+// What a job or a schedule calls, and as whom.
+struct sql_call {
+    Oid role, function;
+    Jsonb *args;
+    Interval *timeout, *every;  // every null: once
+};
+
+// Refuses what the current role may not call, or not so; where: what function and args are called.
+void check_call(Oid function, Jsonb *args, place where);
+// Refuses spans out of range, and gives their microseconds.
+int64 check_timeout(const Interval *timeout, place where);
+// Notes what the job of this id calls.
+void record_call(const pg_uuid_t &id, const sql_call &call);
+
+// Are a schedule's jobs SQL jobs? job: as schedule_cron takes it.
+bool is_sql_schedule(Jsonb *job);
+// Checks it, fills call, and gives the job as the schedule keeps it.
+Jsonb *read_sql_schedule(Jsonb *job, place where, sql_call *call);
+extern const more_fields sql_schedule_fields;
+// Notes what the schedule of this key calls, whose row is locked; null: nothing any more.
+void keep_call(bytes key, const sql_call *call);
+// In palloc'd memory; false: nothing is noted.
+bool find_call(bytes key, sql_call *call);
 
 constexpr const char *sql_worker_prefix = "sql/";  // of the worker_id of whoever runs them
 

@@ -13,7 +13,7 @@ CREATE FUNCTION chancy.schedule_cron(
     paused boolean DEFAULT false)
 RETURNS timestamptz LANGUAGE c AS 'MODULE_PATHNAME', 'chancy_schedule_cron';
 COMMENT ON FUNCTION chancy.schedule_cron(text, text, jsonb, text, text, interval, text, text, boolean, boolean) IS
-'Makes or replaces the schedule of this key: pushes the job, an object with push''s parameter names, at each tick; returns the next one. missed: skip, once, all up to N';
+'Makes or replaces the schedule of this key: pushes the job, an object with push''s parameter names or a SQL function, at each tick; returns the next one. missed: skip, once, all up to N';
 
 CREATE FUNCTION chancy.unschedule_cron(key text)
 RETURNS boolean LANGUAGE c AS 'MODULE_PATHNAME', 'chancy_unschedule_cron';

@@ -12,6 +12,17 @@ CREATE TABLE chancy.sql_jobs (
 COMMENT ON TABLE chancy.sql_jobs IS 'What push_sql pushed, and the role that did, which the job runs as';
 SELECT pg_catalog.pg_extension_config_dump('chancy.sql_jobs', '');
 
+-- The same for schedules.
+CREATE TABLE chancy.sql_schedules (
+    key      text         COLLATE "C" PRIMARY KEY,
+    role     regrole      NOT NULL,
+    function regprocedure NOT NULL,
+    args     jsonb        NOT NULL,
+    timeout  interval     NOT NULL
+);
+COMMENT ON TABLE chancy.sql_schedules IS 'What the SQL jobs of a schedule call, and the role that scheduled it, which they run as';
+SELECT pg_catalog.pg_extension_config_dump('chancy.sql_schedules', '');
+
 CREATE FUNCTION chancy.push_sql(
     function regprocedure,
     args jsonb DEFAULT '[]',
@@ -31,7 +42,7 @@ REVOKE ALL ON PROCEDURE chancy.run_sql_jobs(text, integer) FROM PUBLIC;
 COMMENT ON PROCEDURE chancy.run_sql_jobs(text, integer) IS
 'Runs up to up_to due SQL jobs of the queue in this session, one after the other, each in a transaction of its own; for the owner';
 
-CREATE FUNCTION chancy.list_sql_jobs()
+CREATE FUNCTION chancy.list_sql_jobs(after uuid DEFAULT NULL, up_to integer DEFAULT 100)
 RETURNS TABLE (id uuid, role regrole, function regprocedure, args jsonb, queue text, state text, scheduled_at timestamptz,
     started_at timestamptz, completed_at timestamptz, timeout interval, every interval, result jsonb, error text)
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -39,6 +50,9 @@ SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT j.id, s.role, s.function, s.args, j.queue, j.state, j.scheduled_at, j.started_at, j.completed_at, s.timeout, s.every,
         j.result, j.errors -> -1 ->> 'traceback'
-    FROM chancy.sql_jobs s JOIN chancy.jobs j ON j.id = s.job_id ORDER BY j.id DESC;
+    FROM chancy.sql_jobs s JOIN chancy.jobs j ON j.id = s.job_id
+    WHERE list_sql_jobs.after IS NULL OR s.job_id < list_sql_jobs.after
+    ORDER BY s.job_id DESC LIMIT list_sql_jobs.up_to;
 END;
-COMMENT ON FUNCTION chancy.list_sql_jobs() IS 'SQL jobs, with what they run as and how they ran last; the newest first';
+COMMENT ON FUNCTION chancy.list_sql_jobs(uuid, integer) IS
+'SQL jobs, with what they run as and how they ran last; the newest first. after: the last id of the page before';

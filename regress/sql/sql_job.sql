@@ -99,6 +99,80 @@ SELECT chancy.prune_jobs('{"keep": 0}') > 0 AS pruned;
 SELECT did -> 'deleted' <> '0' AS forgotten FROM chancy.maintain() WHERE task = 'sql_jobs';
 SELECT func FROM chancy.jobs WHERE id IN (SELECT job_id FROM chancy.sql_jobs) ORDER BY func;
 
+-- By cron: as the role that scheduled it, and each tick a job of its own.
+SELECT chancy.grant_admin('regress_sql_alice');
+SET ROLE regress_sql_alice;
+SELECT refused(format('chancy.schedule_cron(''k'', ''@yearly'', %L)', j)) FROM unnest('{
+    "{\"function\": \"public.secret()\"}", "{\"function\": \"public.nothing()\"}", "{\"function\": \"public.note(text, int)\"}", "{\"function\": 1}", "{\"function\": null}",
+    "{\"function\": \"public.slow()\", \"args\": {}}", "{\"function\": \"public.slow()\", \"args\": [1]}", "{\"function\": \"public.slow()\", \"timeout\": \"2 days\"}",
+    "{\"function\": \"public.slow()\", \"kwargs\": {}}", "{\"function\": \"public.slow()\", \"limits\": []}", "{\"function\": \"public.slow()\", \"func\": \"fast\"}",
+    "{\"function\": \"public.slow()\", \"on_conflict\": \"replace\"}", "{\"function\": \"public.slow()\", \"every\": \"1 h\"}", "{\"func\": \"slow\", \"args\": []}"}'::text[]) j \g (tuples_only format=unaligned)
+SELECT count(*) FROM chancy.sql_schedules;
+SELECT chancy.schedule_cron('of alice', '@yearly', '{"function": "public.note(text, int)", "args": ["by cron"], "timeout": "10 min", "queue": "cron", "priority": 7}') > now() AS scheduled;
+SELECT chancy.schedule_cron('of alice too', '@yearly', '{"function": "public.work(text)", "args": ["too"], "queue": "cron"}', overlap => true, missed => 'all up to 2') > now() AS scheduled;
+SET ROLE regress_sql_bob;
+SELECT chancy.schedule_cron('of bob', '@yearly', '{"function": "public.work(text)", "args": ["of bob"], "queue": "cron"}') > now() AS scheduled;
+RESET ROLE;
+SELECT key, job, for_python FROM chancy.list_cron();
+SELECT * FROM chancy.sql_schedules ORDER BY key;
+SELECT name FROM chancy.declare_queue('cron');
+UPDATE chancy.cron SET due_at = '2020-01-01Z';
+SET ROLE regress_sql_bob;
+SELECT key, created FROM chancy.run_cron() ORDER BY key;
+-- A tick whose schedule's job is still there makes none.
+UPDATE chancy.cron SET due_at = date_trunc('year', now(), 'UTC');
+SELECT key, created FROM chancy.run_cron() ORDER BY key;
+RESET ROLE;
+CREATE VIEW ran AS SELECT who, what FROM log WHERE what IN ('by cron', 'too', 'of bob', 'now') ORDER BY n;
+CALL chancy.run_sql_jobs('cron');
+SELECT * FROM ran;
+SELECT role, function, timeout, state, result IS NOT NULL AS result FROM chancy.list_sql_jobs() WHERE queue = 'cron' ORDER BY id;
+-- Once more, at once and at commit, whoever asks for it.
+DELETE FROM log;
+SET ROLE regress_sql_bob;
+SELECT chancy.push_cron('of alice') IS NOT NULL AS pushed;
+SELECT chancy.push_cron('of alice') IS NOT NULL AS pushed;
+BEGIN;
+SELECT chancy.push_cron('of alice too') IS NOT NULL AS pushed;
+COMMIT;
+RESET ROLE;
+CALL chancy.run_sql_jobs('cron');
+SELECT * FROM ran;
+-- The right to execute it counts when it runs. It was everybody's.
+DELETE FROM log;
+REVOKE EXECUTE ON PROCEDURE work(text) FROM PUBLIC;
+SET ROLE regress_sql_bob;
+SELECT chancy.push_cron('of bob') IS NOT NULL AS pushed;
+SELECT refused($$chancy.schedule_cron('of bob', '@daily', '{"function": "public.work(text)", "args": ["of bob"]}')$$) \g (tuples_only format=unaligned)
+RESET ROLE;
+CALL chancy.run_sql_jobs('cron');
+SELECT * FROM ran;
+SELECT role, function, state, split_part(error, E'\n', 1) AS error FROM chancy.list_sql_jobs(up_to => 1);
+-- Whoever schedules it anew is who it runs as; what the table says does not count.
+SET ROLE regress_sql_bob;
+UPDATE chancy.sql_schedules SET role = 'regress_sql_alice';
+UPDATE chancy.cron SET push = push || '{"function": "public.secret()", "args": []}', due_at = '2020-01-01Z' WHERE unique_key = 'of alice';
+SELECT chancy.schedule_cron('of alice too', '@yearly', '{"function": "public.note(text, int)", "args": ["now"]}') > now() AS scheduled;
+RESET ROLE;
+SELECT key, role, function FROM chancy.sql_schedules ORDER BY key;
+SELECT key, created FROM chancy.run_cron();
+CALL chancy.run_sql_jobs('cron');
+SELECT * FROM ran;
+-- What ends: a schedule, a schedule that is one of a plain job now, one that is deleted from the table, and one that was never scheduled.
+SELECT chancy.unschedule_cron('of bob');
+SELECT chancy.schedule_cron('of alice too', '@yearly', '{"func": "a"}') > now() AS scheduled;
+SELECT key FROM chancy.sql_schedules ORDER BY key;
+INSERT INTO chancy.cron SELECT 'forged', job, cron, last_run, next_run, time_zone, missed, grace, skipped_times, repeated_times, overlap, paused, '{"function": "public.secret()", "func": "secret"}', '2020-01-01Z'
+    FROM chancy.cron WHERE unique_key = 'of alice';
+SELECT key FROM chancy.run_cron();
+SELECT chancy.push_cron('forged');
+DELETE FROM chancy.cron;
+DELETE FROM chancy.task_runs WHERE name = 'sql_jobs';
+SELECT task FROM chancy.maintain() WHERE task = 'sql_jobs';
+SELECT key FROM chancy.sql_schedules;
+-- Page by page.
+SELECT count(*) = 2 AND bool_and(id < (SELECT id FROM chancy.list_sql_jobs(up_to => 1))) FROM chancy.list_sql_jobs((SELECT id FROM chancy.list_sql_jobs(up_to => 1)), 2);
+
 \set ECHO none
 DROP SCHEMA alice CASCADE;
 DROP EXTENSION chancy CASCADE;

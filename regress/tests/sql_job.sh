@@ -60,3 +60,7 @@ eventually "SELECT state = 'succeeded' FROM chancy.jobs JOIN chancy.sql_jobs ON 
 # Again and again.
 sql "SELECT chancy.push_sql('pass(int)', '[1]', every => '1 s')" >/dev/null
 eventually "SELECT count(*) >= 3 FROM done WHERE who <> 'sql_job_user'"
+
+# By cron.
+sql "SELECT chancy.schedule_cron('each second', '* * * * * *', '{\"function\": \"pass(int)\", \"args\": [2]}', missed => 'skip')" >/dev/null
+eventually "SELECT count(*) >= 2 FROM chancy.list_sql_jobs() WHERE args = '[2]' AND state = 'succeeded'"
