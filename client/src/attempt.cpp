@@ -1,5 +1,6 @@
 #include "attempt.hpp"
 
+#include <algorithm>
 #include <exception>
 
 namespace chancy::detail {
@@ -16,6 +17,34 @@ std::string names(const handlers& known) {
 // The server's clock in so much time, whatever ours says: counted from the start, which the server told.
 timestamp server_time(const attempt& of, std::chrono::milliseconds in) {
     return *of.job.started_at + std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - of.fetched_at) + in;
+}
+
+// A throw is every job's; but where some are asked to stop, and it leaves because of that, the others are only given back.
+void run_batch(const batch_handler& run, attempts of, const call_within& within, std::vector<ended>& out) {
+    std::vector<batch_job> jobs;
+    jobs.reserve(of.size());
+    for (const attempt* a : of) jobs.emplace_back(a->job, a->stop.get_token(), a->deadline, a->to);
+    batch all(std::move(jobs));
+    std::exception_ptr thrown;
+    bool leaves = false;
+    try {
+        within([&] { run(all); });
+    } catch (const cancelled&) {
+        thrown = std::current_exception();
+        leaves = std::ranges::any_of(of, [](const attempt* a) { return a->stop.stop_requested(); });
+    } catch (...) {
+        thrown = std::current_exception();
+    }
+    for (std::size_t i = 0; i < of.size(); ++i) {
+        if (leaves && !of[i]->stop.stop_requested()) {
+            out.push_back({.what = release(of[i]->job)});
+            continue;
+        }
+        out.push_back(conclude(*of[i], [&] {
+            if (thrown) std::rethrow_exception(thrown);
+            return all[i].answer();
+        }));
+    }
 }
 
 }  // namespace
@@ -83,44 +112,63 @@ ended conclude(const attempt& of, const std::function<std::optional<json>()>& bo
     return end;
 }
 
-std::optional<json> call_handler(const handlers& known, const attempt& of, reports* to) {
-    const auto found = known.find(of.job.func);
-    if (found == known.end())
-        throw std::runtime_error("this worker has no handler for \"" + of.job.func + "\"; it knows: " + names(known));
-    job_context context(of.job, of.stop.get_token(), of.deadline, to);
-    return found->second(context);
+std::vector<ended> run_handler(const handlers& known, attempts of, const call_within& within) {
+    const auto found = known.find(of[0]->job.func);
+    std::vector<ended> out;
+    if (found != known.end() && found->second.many) {
+        run_batch(found->second.many, of, within, out);
+        return out;
+    }
+    out.push_back(conclude(*of[0], [&] {
+        if (found == known.end())
+            throw std::runtime_error("this worker has no handler for \"" + of[0]->job.func + "\"; it knows: " + names(known));
+        job_context context(of[0]->job, of[0]->stop.get_token(), of[0]->deadline, of[0]->to);
+        std::optional<json> result;
+        within([&] { result = found->second.one(context); });
+        return result;
+    }));
+    return out;
 }
 
-ended run_handler(const handlers& known, const attempt& of, reports* to) {
-    return conclude(of, [&] { return call_handler(known, of, to); });
-}
-
-ended run_within(const middlewares& around, const attempt& of, reports* to, const std::function<ended()>& run,
-                 const std::function<void(const std::string&)>& complain) {
-    if (around.empty()) return run();
+std::vector<ended> run_within(const middlewares& around, attempts of, const std::function<std::vector<ended>(attempts)>& run,
+                              const std::function<void(const std::string&)>& complain) {
+    if (around.empty()) return run(of);
     const auto begin = clock::now();
-    job_context context(of.job, of.stop.get_token(), of.deadline, to);
-    std::size_t entered = 0;
-    ended end = conclude(of, [&]() -> std::optional<json> {
-        while (entered < around.size()) around[entered++]->before(context);
-        return std::nullopt;
-    });
-    if (end.what.how == outcome::succeeded) end = run();
-    const attempt_end seen{end.what, std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - begin)};
-    const auto tell = [&](void (middleware::*what)(job_context&, const attempt_end&), const char* name) {
-        for (std::size_t i = entered; i-- > 0;) {
-            try {
-                ((*around[i]).*what)(context, seen);
-            } catch (const std::exception& e) {
-                complain(std::string("middleware, ") + name + ": " + e.what());
-            } catch (...) {
-                complain(std::string("middleware, ") + name + ": an exception that is not a std::exception");
+    std::vector<ended> out;
+    std::vector<std::size_t> entered(of.size(), 0);
+    std::vector<attempt*> left;
+    for (std::size_t i = 0; i < of.size(); ++i) {
+        job_context context(of[i]->job, of[i]->stop.get_token(), of[i]->deadline, of[i]->to);
+        out.push_back(conclude(*of[i], [&]() -> std::optional<json> {
+            while (entered[i] < around.size()) around[entered[i]++]->before(context);
+            return std::nullopt;
+        }));
+        if (out[i].what.how == outcome::succeeded) left.push_back(of[i]);
+    }
+    if (!left.empty()) {
+        std::vector<ended> ends = run(left);
+        auto next = ends.begin();
+        for (std::size_t i = 0; i < of.size(); ++i)
+            if (out[i].what.how == outcome::succeeded) out[i] = std::move(*next++);
+    }
+    for (std::size_t i = 0; i < of.size(); ++i) {
+        job_context context(of[i]->job, of[i]->stop.get_token(), of[i]->deadline, of[i]->to);
+        const attempt_end seen{out[i].what, std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - begin)};
+        const auto tell = [&](void (middleware::*what)(job_context&, const attempt_end&), const char* name) {
+            for (std::size_t m = entered[i]; m-- > 0;) {
+                try {
+                    ((*around[m]).*what)(context, seen);
+                } catch (const std::exception& e) {
+                    complain(std::string("middleware, ") + name + ": " + e.what());
+                } catch (...) {
+                    complain(std::string("middleware, ") + name + ": an exception that is not a std::exception");
+                }
             }
-        }
-    };
-    if (end.what.error) tell(&middleware::on_error, "on_error");
-    tell(&middleware::after, "after");
-    return end;
+        };
+        if (out[i].what.error) tell(&middleware::on_error, "on_error");
+        tell(&middleware::after, "after");
+    }
+    return out;
 }
 
 }  // namespace chancy::detail

@@ -1,7 +1,7 @@
-// One attempt at a job: the job, its stop, and how it ends.
+// One attempt at a job: the job, its stop, and how it ends. A call of a handler is for one attempt, or for those of a batch.
 #pragma once
 
-#include <chancy/handler.hpp>
+#include <chancy/batch.hpp>
 #include <chancy/middleware.hpp>
 #include <chancy/update.hpp>
 
@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -19,11 +20,19 @@
 namespace chancy::detail {
 
 using clock = std::chrono::steady_clock;
-using handlers = std::map<std::string, handler, std::less<>>;
+
+struct known_handler {
+    handler one{};         // or
+    batch_handler many{};
+    std::size_t up_to = 1;
+    std::chrono::milliseconds wait{0};
+};
+using handlers = std::map<std::string, known_handler, std::less<>>;
 
 struct attempt {
     chancy::job job;
     clock::time_point fetched_at;
+    std::chrono::milliseconds gathers{0};         // so long it may wait here for others of its batch
     std::stop_source stop{};
     std::optional<clock::time_point> deadline{};  // from its start on
     std::atomic<bool> timed_out = false;          // asked to stop because of it
@@ -31,7 +40,10 @@ struct attempt {
     bool dropped = false;
     std::optional<std::optional<json>> checkpoint{};  // as far as it was asked for or saved
     std::thread::id runner{};
+    reports* to = nullptr;  // while it runs
 };
+
+using attempts = std::span<attempt* const>;
 
 struct ended {
     update what;
@@ -47,16 +59,16 @@ struct ended {
 // Runs something that may throw what a handler may throw, and tells the outcome; never throws.
 [[nodiscard]] ended conclude(const attempt& of, const std::function<std::optional<json>()>& body);
 
-// The job's handler, called; without one that is a failure.
-[[nodiscard]] std::optional<json> call_handler(const handlers& known, const attempt& of, reports* to);
-[[nodiscard]] ended run_handler(const handlers& known, const attempt& of, reports* to);
+// The handler of these attempts' func, called through within, and how each of them ends. Without a handler they have failed.
+using call_within = std::function<void(const std::function<void()>&)>;
+[[nodiscard]] std::vector<ended> run_handler(const handlers& known, attempts of, const call_within& within);
 
 // Of a job that has not been started, or has been asked to stop.
 [[nodiscard]] update release(const job& what);
 
-// The middleware around a run: run is called unless one of them ends the attempt before.
+// The middleware around a run: run is given the attempts that none of them ends before.
 using middlewares = std::vector<std::shared_ptr<middleware>>;
-[[nodiscard]] ended run_within(const middlewares& around, const attempt& of, reports* to, const std::function<ended()>& run,
-                               const std::function<void(const std::string&)>& complain);
+[[nodiscard]] std::vector<ended> run_within(const middlewares& around, attempts of, const std::function<std::vector<ended>(attempts)>& run,
+                                            const std::function<void(const std::string&)>& complain);
 
 }  // namespace chancy::detail

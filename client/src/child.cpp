@@ -6,10 +6,12 @@
 
 #include <csignal>
 #include <cstdio>
+#include <deque>
 #include <iostream>
 #include <mutex>
 #include <new>
 #include <thread>
+#include <vector>
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -21,7 +23,7 @@ namespace {
 
 int asked = -1;  // an eventfd that SIGTERM's handler writes to
 
-class worker_socket : public reports {
+class worker_socket {
 public:
     explicit worker_socket(int fd) : m_fd(fd) {}
 
@@ -48,18 +50,19 @@ public:
         }
     }
 
-    void report(progress told) override {
+    // index: of the job in its batch.
+    void report(std::size_t index, progress told) {
         const std::lock_guard lock(m_mutex);
-        json content = json::object();
+        json content{{"of", index}};
         if (told.percent) content["percent"] = *told.percent;
         if (told.message) content["message"] = *told.message;
         if (told.checkpoint) content["checkpoint"] = *told.checkpoint;
         send({{"progress", std::move(content)}});
     }
 
-    std::optional<json> checkpoint() override {
+    std::optional<json> checkpoint(std::size_t index) {
         const std::lock_guard lock(m_mutex);
-        send({{"load", true}});
+        send({{"load", index}});
         json answer;
         if (!receive(answer)) ::_exit(0);
         return answer.contains("checkpoint") ? std::optional<json>(std::in_place, std::move(answer["checkpoint"])) : std::nullopt;
@@ -71,7 +74,18 @@ private:
     std::mutex m_mutex;  // a handler may report from several threads
 };
 
-// The job's memory limit, while its handler runs.
+class job_reports : public reports {
+public:
+    job_reports(worker_socket& through, std::size_t index) : m_through(through), m_index(index) {}
+    void report(progress told) override { m_through.report(m_index, std::move(told)); }
+    std::optional<json> checkpoint() override { return m_through.checkpoint(m_index); }
+
+private:
+    worker_socket& m_through;
+    std::size_t m_index;
+};
+
+// The least memory limit of the jobs, while their handler runs.
 class memory_limit {
 public:
     explicit memory_limit(std::optional<std::int64_t> bytes) {
@@ -91,11 +105,13 @@ private:
     bool m_set = false;
 };
 
-std::optional<json> call_limited(const handlers& known, const attempt& of, reports* to) {
-    const auto bytes = limit_of(of.job, "memory");
+void call_limited(attempts of, const std::function<void()>& call) {
+    std::optional<std::int64_t> bytes;
+    for (const attempt* a : of)
+        if (const auto own = limit_of(a->job, "memory"); own && (!bytes || *own < *bytes)) bytes = own;
     try {
         const memory_limit limited(bytes);
-        return call_handler(known, of, to);
+        call();
     } catch (const std::bad_alloc&) {
         if (!bytes) throw;
         throw std::runtime_error("memory limit of " + std::to_string(*bytes) + " bytes exceeded");
@@ -116,37 +132,47 @@ void serve_child(int socket, const handlers& known) {
     ::sigaction(SIGTERM, &action, nullptr);
 
     std::mutex mutex;
-    attempt* current = nullptr;
+    attempts current;
     std::stop_source stop;  // one for all its jobs: a child that was asked to stop gets no other one
     std::thread([&] {
         eventfd_t count;
         while (::eventfd_read(asked, &count) != 0) continue;
         {
             const std::lock_guard lock(mutex);
-            if (current && current->deadline && clock::now() + std::chrono::milliseconds(100) >= *current->deadline) current->timed_out = true;
+            for (attempt* a : current)
+                if (a->deadline && clock::now() + std::chrono::milliseconds(100) >= *a->deadline) a->timed_out = true;
         }
         stop.request_stop();
     }).detach();
 
     worker_socket worker(socket);
     for (json in; worker.receive(in);) {
-        attempt of;
-        of.job = unpack_job(in.at("job"));
-        of.fetched_at = clock::now();
-        of.stop = stop;
-        if (in.contains("microseconds")) of.deadline = of.fetched_at + std::chrono::microseconds(in["microseconds"].get<std::int64_t>());
-        {
-            const std::lock_guard lock(mutex);
-            current = &of;
+        std::deque<attempt> jobs;
+        std::deque<job_reports> told;
+        std::vector<attempt*> of;
+        for (const json& packed : in.at("jobs")) {
+            attempt& a = jobs.emplace_back();
+            a.job = unpack_job(packed.at("job"));
+            a.fetched_at = clock::now();
+            a.stop = stop;
+            if (packed.contains("microseconds")) a.deadline = a.fetched_at + std::chrono::microseconds(packed["microseconds"].get<std::int64_t>());
+            a.to = &told.emplace_back(worker, of.size());
+            of.push_back(&a);
         }
-        const ended end = conclude(of, [&] { return call_limited(known, of, &worker); });
         {
             const std::lock_guard lock(mutex);
-            current = nullptr;
+            current = of;
+        }
+        const std::vector<ended> ends = run_handler(known, of, [&](const std::function<void()>& call) { call_limited(of, call); });
+        {
+            const std::lock_guard lock(mutex);
+            current = {};
         }
         std::cout.flush();
         std::fflush(nullptr);
-        worker.send({{"end", pack(end.what)}});
+        json end = json::array();
+        for (const ended& e : ends) end.push_back(pack(e.what));
+        worker.send({{"end", std::move(end)}});
     }
 }
 

@@ -4,7 +4,9 @@
 #include "runner.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <deque>
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -25,42 +27,56 @@ public:
         : m_jobs_per_child(jobs_per_child), m_shared(std::move(with)), m_nursery(m_shared->children) {}
     ~child_runner() override { dismiss(); }
 
-    ended run(attempt& of, reports* to) override {
-        if (!begin(of)) return {.what = release(of.job)};
+    std::vector<ended> run(attempts of) override {
+        if (!begin(of)) return all(of, [](const attempt& a) { return ended{.what = release(a.job)}; });
         m_asked = false;
+        // It is asked to stop when all of its jobs are: one that was cancelled in a batch is cancelled, whatever becomes of it here.
         const descriptor wish(::eventfd(0, EFD_CLOEXEC));
-        const std::stop_callback ask(of.stop.get_token(), [&] { ::eventfd_write(wish.get(), 1); });
-        std::optional<ended> end;
-        auto until = of.deadline.value_or(never);
+        std::atomic<std::size_t> wanted = of.size();
+        const auto one_less = [&] { if (--wanted == 0) ::eventfd_write(wish.get(), 1); };
+        std::deque<std::stop_callback<decltype(one_less)>> asks;
+        for (attempt* a : of) asks.emplace_back(a->stop.get_token(), one_less);
+        std::optional<std::vector<ended>> end;
+        auto until = never;
+        for (const attempt* a : of) until = std::min(until, a->deadline.value_or(never));
         while (!end) {
             const auto left = until == never ? 3'600'000 : std::max<long long>(0, std::chrono::ceil<std::chrono::milliseconds>(until - clock::now()).count());
             pollfd p[] = {{m_child.socket.get(), static_cast<short>(POLLIN | (m_out.empty() ? 0 : POLLOUT)), 0},
                           {m_asked ? -1 : wish.get(), POLLIN, 0}};
             if (::poll(p, 2, static_cast<int>(std::min(left, 3'600'000ll))) < 0) continue;
             if ((p[0].revents & POLLOUT) != 0) write();
-            if ((p[0].revents & ~POLLOUT) != 0) end = read(of, to);
+            if ((p[0].revents & ~POLLOUT) != 0) end = read(of);
             if (end) break;
-            if (clock::now() >= until) {
+            if (const auto now = clock::now(); now >= until) {
                 if (m_asked) return crash(of);
-                of.timed_out = true;
+                for (attempt* a : of)
+                    if (a->deadline && now >= *a->deadline) a->timed_out = true;
             } else if (p[1].revents == 0) {
                 continue;
             }
             m_asked = true;
             until = clock::now() + patience;
-            of.stop.request_stop();
+            for (attempt* a : of) a->stop.request_stop();
             try {
                 m_nursery->ask_to_stop(m_child.pid);
             } catch (const std::exception&) {  // then it has ended, and we shall read so
             }
         }
         // A child that was asked to stop may be asked a moment too late, in its next job.
-        if (m_child.pid >= 0 && (m_asked || (m_jobs_per_child > 0 && ++m_jobs >= m_jobs_per_child))) dismiss();
-        return *end;
+        m_jobs += static_cast<int>(of.size());
+        if (m_child.pid >= 0 && (m_asked || (m_jobs_per_child > 0 && m_jobs >= m_jobs_per_child))) dismiss();
+        return std::move(*end);
     }
 
 private:
-    bool begin(const attempt& of) {
+    template <class F>
+    static std::vector<ended> all(attempts of, F end) {
+        std::vector<ended> out;
+        for (const attempt* a : of) out.push_back(end(*a));
+        return out;
+    }
+
+    bool begin(attempts of) {
         try {
             char none;
             if (m_child.pid >= 0 && ::recv(m_child.socket.get(), &none, 1, MSG_PEEK | MSG_DONTWAIT) >= 0) dismiss();  // it ended while it had no job
@@ -69,13 +85,16 @@ private:
                 m_jobs = 0;
                 m_in = {};
             }
-            json job{{"job", pack(of.job)}};
-            if (of.deadline) job["microseconds"] = std::chrono::duration_cast<std::chrono::microseconds>(*of.deadline - clock::now()).count();
-            m_out = frame(job);
+            json jobs = json::array();
+            for (const attempt* a : of) {
+                jobs.push_back({{"job", pack(a->job)}});
+                if (a->deadline) jobs.back()["microseconds"] = std::chrono::duration_cast<std::chrono::microseconds>(*a->deadline - clock::now()).count();
+            }
+            m_out = frame({{"jobs", std::move(jobs)}});
             write();
             return true;
         } catch (const std::exception& e) {
-            m_shared->log(log_level::error, std::string(e.what()) + "; job " + of.job.id.to_string() + " is given back");
+            m_shared->log(log_level::error, std::string(e.what()) + "; job " + of[0]->job.id.to_string() + " is given back");
             if (m_nursery->gone()) m_shared->give_up(e.what());
             std::this_thread::sleep_for(1s);  // no storm: there may be too many processes for a while
             return false;
@@ -88,7 +107,7 @@ private:
         else if (n < 0 && errno != EAGAIN && errno != EINTR) m_out.clear();  // it has ended, and we shall read so
     }
 
-    std::optional<ended> read(attempt& of, reports* to) {
+    std::optional<std::vector<ended>> read(attempts of) {
         char bytes[65536];
         const ssize_t n = ::recv(m_child.socket.get(), bytes, sizeof bytes, MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
@@ -96,17 +115,18 @@ private:
         m_in.add({bytes, static_cast<std::size_t>(n)});
         try {
             while (auto said = m_in.next()) {
-                if (said->contains("end")) return conclude_with(of, (*said)["end"]);
-                if (said->contains("progress") && to) {
+                if (said->contains("end")) return conclude_with(of, said->at("end"));
+                if (said->contains("progress")) {
                     const json& told = (*said)["progress"];
                     progress p;
                     if (told.contains("percent")) p.percent = told["percent"].get<double>();
                     if (told.contains("message")) p.message = told["message"].get<std::string>();
                     if (told.contains("checkpoint")) p.checkpoint = told["checkpoint"];
-                    to->report(std::move(p));
+                    if (reports* to = of[index(of, told.at("of"))]->to) to->report(std::move(p));
                 }
                 if (said->contains("load")) {
                     json answer = json::object();
+                    reports* to = of[index(of, said->at("load"))]->to;
                     if (auto state = to ? to->checkpoint() : std::nullopt) answer["checkpoint"] = std::move(*state);
                     m_out += frame(answer);
                     write();
@@ -118,19 +138,30 @@ private:
         return std::nullopt;
     }
 
-    ended conclude_with(const attempt& of, const json& packed) {
-        ended end{.what = unpack_update(packed, of.job)};
-        if (end.what.how == outcome::released && of.timed_out) {
-            end.what.how = outcome::failed;
-            end.what.error = time_limit_exceeded(of.job);
-        }
-        if (end.what.error) end.bytes = end.what.error->size();
-        if (end.what.result) end.bytes = packed.at("result").dump().size();
-        return end;
+    static std::size_t index(attempts of, const json& said) {
+        const auto i = said.get<std::size_t>();
+        if (i >= of.size()) throw std::runtime_error("no such job");
+        return i;
+    }
+
+    std::vector<ended> conclude_with(attempts of, const json& said) {
+        if (said.size() != of.size()) throw std::runtime_error("not of these jobs");
+        auto packed = said.begin();
+        return all(of, [&](const attempt& a) {
+            ended end{.what = unpack_update(*packed, a.job)};
+            if (end.what.how == outcome::released && a.timed_out) {
+                end.what.how = outcome::failed;
+                end.what.error = time_limit_exceeded(a.job);
+            }
+            if (end.what.error) end.bytes = end.what.error->size();
+            if (end.what.result) end.bytes = packed->at("result").dump().size();
+            ++packed;
+            return end;
+        });
     }
 
     // The child is no more, or is killed now.
-    ended crash(const attempt& of) {
+    std::vector<ended> crash(attempts of) {
         std::string how = "the child process was lost";
         bool ours = m_asked;
         try {
@@ -141,10 +172,13 @@ private:
             ours = true;  // with the process that forks them, all children have ended
         }
         m_child = nursery::child();
-        if (const auto bytes = limit_of(of.job, "memory")) how += "; it had a memory limit of " + std::to_string(*bytes) + " bytes";
-        if (of.timed_out) how = time_limit_exceeded(of.job) + "; " + how;
-        else if (ours) return {.what = release(of.job)};
-        return {.what = {.id = of.job.id, .started_at = *of.job.started_at, .how = outcome::failed, .error = how}, .bytes = how.size()};
+        return all(of, [&](const attempt& a) -> ended {
+            if (ours && !a.timed_out) return {.what = release(a.job)};
+            std::string text = how;
+            if (const auto bytes = limit_of(a.job, "memory")) text += "; it had a memory limit of " + std::to_string(*bytes) + " bytes";
+            if (a.timed_out) text = time_limit_exceeded(a.job) + "; " + text;
+            return {.what = {.id = a.job.id, .started_at = *a.job.started_at, .how = outcome::failed, .error = text}, .bytes = text.size()};
+        });
     }
 
     void dismiss() {

@@ -92,7 +92,11 @@ void flow::take(exchanged&& answer, batch& b) {
         if (answer.wait) m_next_look = std::min(m_next_look, now + *answer.wait);
         for (const result& r : b.results)  // jobs that we have sent away for a while ourselves
             if (r.what.retry_at) m_next_look = std::min(m_next_look, now + std::clamp<std::chrono::microseconds>(*r.what.retry_at - chancy::now(), 0us, 1h) + 1ms);
+        double calls = 0;
+        const std::size_t came = answer.jobs.size();
         for (job& j : answer.jobs) {
+            const known_handler* run = handler_of(j);
+            calls += run ? 1.0 / static_cast<double>(run->up_to) : 1;
             if (!j.started_at) continue;
             if (!alive()) {  // others may have it before the heartbeat holds again
                 add_result({.what = release(j)});
@@ -101,8 +105,10 @@ void flow::take(exchanged&& answer, batch& b) {
             auto a = std::make_shared<attempt>();
             a->job = std::move(j);
             a->fetched_at = now;
+            if (run) a->gathers = run->wait;
             m_ready.push_back(std::move(a));
         }
+        mix(calls, came);
     }
     b.results.clear();
     if (answer.jobs.size() == 1) m_work.notify_one();

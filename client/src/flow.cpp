@@ -1,6 +1,7 @@
 #include "flow.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace chancy::detail {
 namespace {
@@ -18,6 +19,9 @@ constexpr auto last_words = 6s;                 // for handlers that were asked 
 
 void flow::start(const queue& row, const placement& where) {
     m_largest_batch = batch_limit;
+    double calls = 0;
+    for (const auto& [func, run] : m_shared->known) calls += 1.0 / static_cast<double>(run.up_to);
+    mix(calls, m_shared->known.size());
     configure(row, where);
     m_flow_thread = std::thread([self = shared_from_this()] { self->flow_thread(); });
 }
@@ -132,20 +136,34 @@ void flow::release_ready() {
 }
 
 int flow::prefetch() const {
-    if (m_seconds_a_job < 0 || m_shared_slots) return 0;
-    const double ahead = m_concurrency * std::chrono::duration<double>(soon).count() / std::max(m_seconds_a_job, 1e-6);
-    return static_cast<int>(std::min<double>(ahead, 2 * batch_limit));
+    if (m_seconds_a_call < 0 || m_shared_slots) return 0;
+    const double calls = std::floor(m_concurrency * std::chrono::duration<double>(soon).count() / std::max(m_seconds_a_call, 1e-6));
+    return static_cast<int>(std::min<double>(calls * m_jobs_a_call, 2 * batch_limit));
+}
+
+// When the guess that the ready jobs would start soon proves wrong. One that gathers may stand before one that does not.
+clock::time_point flow::stale_at() const {
+    auto at = clock::time_point::max();
+    for (const auto& a : m_ready) at = std::min(at, a->fetched_at + a->gathers + stale_ready);
+    return at;
+}
+
+void flow::mix(double calls, std::size_t jobs) {
+    if (jobs > 0) m_jobs_a_call = std::max(1, static_cast<int>(static_cast<double>(jobs) / calls + 1e-6));
 }
 
 int flow::room() const {
     if (m_stage != stage::working || !m_alive || m_concurrency == 0 || m_result_bytes > bytes_limit) return 0;
     const int at_hand = static_cast<int>(m_ready.size() + m_running.size());
     const int unwritten_results = static_cast<int>(m_results.size() + m_locked.size() + m_held.size());
-    return std::max(0, std::min({batch_limit, m_concurrency + prefetch() - at_hand,
-                                 m_concurrency + 3 * batch_limit - at_hand - unwritten_results}));
+    const int at_once = m_concurrency * m_jobs_a_call;
+    return std::max(0, std::min({batch_limit, at_once + prefetch() - at_hand, at_once + 3 * batch_limit - at_hand - unwritten_results}));
 }
 
-bool flow::buffer_low() const { return m_more && 2 * static_cast<int>(m_ready.size()) <= prefetch(); }
+// What is ready while a handler's thread is free waits for company: it is no store.
+bool flow::buffer_low() const {
+    return 2 * static_cast<int>(m_ready.size()) <= prefetch() || (m_jobs_a_call > 1 && m_calls < m_concurrency);
+}
 
 bool flow::results_due(clock::time_point now) const {
     if (m_results.empty()) return false;
@@ -202,7 +220,7 @@ clock::time_point flow::next_event(clock::time_point now) const {
     if (room() > 0) at = std::min(at, m_next_look);
     if (m_resumes > now) at = std::min(at, m_resumes);
     at = std::min(at, m_look_for_unknown);
-    if (!m_ready.empty()) at = std::min(at, m_ready.front()->fetched_at + stale_ready);
+    at = std::min(at, stale_at());
     if (m_stage != stage::working) at = std::min(at, m_stage_ends > now ? m_stage_ends : m_stage_ends + last_words);
     for (const result& r : m_locked) at = std::min(at, r.due);
     if (!m_reports.empty()) at = std::min(at, m_next_reports);
@@ -223,9 +241,9 @@ flow::batch flow::next() {
             continue;
         }
         if (b.finished) return b;
-        if (!m_ready.empty() && now - m_ready.front()->fetched_at > stale_ready) {
-            // The guess how soon they would start was wrong: others may have time for them.
-            m_seconds_a_job = std::max(m_seconds_a_job, 1.0);
+        if (now > stale_at()) {
+            // Others may have time for them.
+            m_seconds_a_call = std::max(m_seconds_a_call, 1.0);
             release_ready();
         }
         if (m_resumes != clock::time_point() && now >= m_resumes) {
@@ -233,7 +251,7 @@ flow::batch flow::next() {
             m_more = true;
         }
         const int space = m_more || now >= m_next_look ? room() : 0;
-        const bool fetch = space > 0 && 2 * static_cast<int>(m_ready.size()) <= prefetch();
+        const bool fetch = space > 0 && buffer_low();
         const bool locked_due = std::ranges::any_of(m_locked, [&](const result& r) { return r.due <= now; });
         if (fetch || locked_due || reports_due(now) || results_due(now) || now >= m_look_for_unknown) {
             fill(b, now);

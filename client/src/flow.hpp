@@ -64,7 +64,10 @@ private:
     // slot.cpp: the handlers' threads
     void staff(const queue& row);
     void slot_thread(std::size_t index);
-    [[nodiscard]] bool can_start() const { return alive() && !m_ready.empty() && static_cast<int>(m_running.size()) < m_concurrency; }
+    [[nodiscard]] std::optional<std::size_t> startable(clock::time_point now) const;
+    [[nodiscard]] clock::time_point gathered_at() const;
+    [[nodiscard]] std::vector<std::shared_ptr<attempt>> take_call(std::size_t first);
+    [[nodiscard]] const known_handler* handler_of(const job& j) const;
     [[nodiscard]] bool alive() const { return m_alive && !m_shared->term->over(); }
     [[nodiscard]] bool surplus(std::size_t index) const { return static_cast<int>(index) >= m_concurrency; }
 
@@ -101,6 +104,8 @@ private:
     void flow_thread();
     [[nodiscard]] batch next();
     [[nodiscard]] int prefetch() const;
+    [[nodiscard]] clock::time_point stale_at() const;
+    void mix(double calls, std::size_t jobs);
     [[nodiscard]] int room() const;
     [[nodiscard]] bool results_due(clock::time_point now) const;
     [[nodiscard]] bool buffer_low() const;
@@ -151,6 +156,7 @@ private:
     std::size_t m_largest_batch;          // smaller while an update that the server refuses is searched for
     std::deque<std::shared_ptr<attempt>> m_ready;
     std::vector<std::shared_ptr<attempt>> m_running;
+    int m_calls = 0;                      // of handlers, that run: each for one of m_running, or for a batch of them
     std::deque<result> m_results;
     clock::time_point m_oldest_result{};
     std::size_t m_result_bytes = 0;
@@ -159,7 +165,8 @@ private:
     std::vector<result> m_held;           // until the reports of their attempts are written
     clock::time_point m_next_reports{}, m_last_reports{};
     std::deque<wish> m_wishes;
-    double m_seconds_a_job = -1;          // a moving average; -1: none yet
+    double m_seconds_a_call = -1;         // a moving average; -1: none yet
+    int m_jobs_a_call = 1;                // if batches are full, as the last jobs that came were mixed
 
     std::thread m_flow_thread;
     std::vector<std::unique_ptr<slot>> m_slots;

@@ -2,6 +2,8 @@
 
 #include "watchdog.hpp"
 
+#include <deque>
+
 namespace chancy::detail {
 namespace {
 
@@ -9,10 +11,11 @@ class thread_runner : public runner {
 public:
     explicit thread_runner(std::shared_ptr<const shared> with) : m_shared(std::move(with)) {}
 
-    ended run(attempt& of, reports* to) override {
-        if (!of.deadline) return run_handler(m_shared->known, of, to);
-        const watchdog::watch watched(*m_shared->dog, of);
-        return run_handler(m_shared->known, of, to);
+    std::vector<ended> run(attempts of) override {
+        std::deque<watchdog::watch> watched;
+        for (attempt* a : of)
+            if (a->deadline) watched.emplace_back(*m_shared->dog, *a);
+        return run_handler(m_shared->known, of, [](const std::function<void()>& call) { call(); });
     }
 
 private:

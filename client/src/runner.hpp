@@ -17,7 +17,8 @@ struct placement {
 class runner {
 public:
     virtual ~runner() = default;
-    [[nodiscard]] virtual ended run(attempt& of, reports* to) = 0;
+    // How each of them ends, in their order.
+    [[nodiscard]] virtual std::vector<ended> run(attempts of) = 0;
 };
 
 [[nodiscard]] std::unique_ptr<runner> make_runner(const placement& where, std::shared_ptr<const shared> with);

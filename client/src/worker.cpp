@@ -75,7 +75,15 @@ worker::worker(worker_options options) : m_state(std::make_shared<state>()) {
 worker::~worker() = default;
 
 worker& worker::add(const std::string& func, handler run) {
-    m_state->shared->known[func] = std::move(run);
+    m_state->shared->known[func] = {.one = std::move(run)};
+    return *this;
+}
+
+worker& worker::on_batch(const std::string& func, batch_options how, batch_handler run) {
+    const auto refuse = [](const char* what) { throw error(what, {.sqlstate = "22023", .function = "on_batch"}); };
+    if (how.up_to < 1 || how.up_to > 1000) refuse("up_to must be 1 to 1000");
+    if (how.wait.count() < 0 || how.wait > std::chrono::seconds(10)) refuse("wait must be 0 to 10 s");
+    m_state->shared->known[func] = {.many = std::move(run), .up_to = static_cast<std::size_t>(how.up_to), .wait = how.wait};
     return *this;
 }
 

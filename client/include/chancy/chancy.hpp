@@ -9,6 +9,7 @@
 // Threads: each class says its own rule; a client is for one thread at a time.
 #pragma once
 
+#include <chancy/batch.hpp>
 #include <chancy/calls.hpp>
 #include <chancy/check.hpp>
 #include <chancy/client.hpp>

@@ -13,10 +13,11 @@
 // What a queue's row says (concurrency, polling_interval, eager_polling, executor_options) holds where no option does. Queues
 // that are declared, changed, paused, resumed or deleted while the worker runs take effect.
 // The database may go away and come back: the worker waits for it, and results are kept meanwhile.
-// Threads: run() blocks; stop() may be called from any thread; on() and use() only before run(). Handlers run on several
+// Threads: run() blocks; stop() may be called from any thread; on(), on_batch() and use() only before run(). Handlers run on several
 // threads at once.
 #pragma once
 
+#include <chancy/batch.hpp>
 #include <chancy/handler.hpp>
 #include <chancy/middleware.hpp>
 
@@ -86,6 +87,10 @@ public:
         else
             return add(func, [run = std::move(run)](job_context& job) mutable { return std::optional<json>(std::in_place, run(job)); });
     }
+
+    // The handler takes up to so many jobs of this func at once, and answers for each: see batch.hpp. It counts as one of the
+    // queue's concurrency. error 22023 for options out of range.
+    worker& on_batch(const std::string& func, batch_options how, batch_handler run);
 
     // Around every job, in this order.
     worker& use(std::shared_ptr<middleware> around);
