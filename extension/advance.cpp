@@ -99,6 +99,7 @@ step_turn advance_step(turn &n, step_row s) {
     std::span<int32> after = dependency_ids(row, RelationGetDescr(n.t.steps.rel));
     constexpr int most_busy = 32;
     int passed = 0;  // busy dependencies
+    const step_row before = s;
     s.waits_for = 0;
     for (int i = std::min<int>(s.waits_at, after.size() - 1); i >= 0 && s.waits_for == 0 && passed < most_busy; i--) {
         CHECK_FOR_INTERRUPTS();
@@ -110,10 +111,13 @@ step_turn advance_step(turn &n, step_row s) {
     }
     step_turn is = step_turn::waits;
     if (s.waits_for == 0) {
-        if (passed > 0) return step_turn::busy;
-        is = s.doomed && s.when == run_when::succeeded ? step_turn::skipped : push_step(n, row, s);
-        if (is == step_turn::busy) return is;
+        is = passed > 0 ? step_turn::busy : s.doomed && s.when == run_when::succeeded ? step_turn::skipped : push_step(n, row, s);
         s.skipped = is == step_turn::skipped;
+    }
+    if (is == step_turn::busy) {
+        // Whoever comes for it again finds it by what it waits for, and goes on from here: not over ten thousand steps again.
+        s.waits_for = before.waits_for;
+        if (s.waits_at == before.waits_at && s.doomed == before.doomed) return is;
     }
     write_step(n.t, row, s);
     return is;
