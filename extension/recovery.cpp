@@ -3,7 +3,11 @@
 // A worker is gone when its heartbeat has expired. One that is not in the table may never have announced
 // itself, or a crash has emptied the table (it is unlogged): its jobs are left alone until they have run, and
 // the table has stood, for the grace period. One that was last seen before the server started may have expired while it could not
-// renew: it has the grace period too. A job that outlives its workers too often fails: it may be
+// renew: it has the grace period too.
+//
+// A worker whose heartbeat expired may be back at this moment: its renewal not committed yet, or committed after we looked, and the
+// jobs that it has claimed since before our eyes. So a job that it has had for less time than a heartbeat of its lasts is left alone. Who dies has
+// its jobs taken away that long after its death at the latest, as before. A job that outlives its workers too often fails: it may be
 // what kills them. Rows that somebody holds are passed by; nothing here waits.
 #include "recovery.hpp"
 
@@ -22,14 +26,19 @@ namespace {
 
 enum class presence : uint8 { alive, expired, cut_off, unknown };
 
-presence find_worker(bytes worker, TimestampTz now) {
+struct sighting {
+    presence is;
+    int64 term;  // how long its heartbeat lasts
+};
+
+sighting find_worker(bytes worker, TimestampTz now) {
     constexpr int last_seen = 4, expires_at = 5;
-    presence found = presence::unknown;
+    sighting found{presence::unknown, 0};
     with_row("workers", F_TEXTEQ, text_datum(worker), [&](HeapTuple row, TupleDesc desc) {
         bool null;
         TimestampTz expires = DatumGetTimestampTz(heap_getattr(row, expires_at, desc, &null));
         TimestampTz seen = DatumGetTimestampTz(heap_getattr(row, last_seen, desc, &null));
-        found = expires > now ? presence::alive : seen >= PgStartTime ? presence::expired : presence::cut_off;
+        found = {expires > now ? presence::alive : seen >= PgStartTime ? presence::expired : presence::cut_off, expires - seen};
     });
     return found;
 }
@@ -64,7 +73,7 @@ recovery recover(table &jobs, int32 max_recoveries, int64 grace, int32 up_to) {
     size_t failed_count = 0;
     tallies counts{now, nullptr, 0, 0};
     bytes last{nullptr, 0};
-    presence worker = presence::alive;
+    sighting worker{presence::alive, 0};
     lookup running = begin_lookup(jobs, "jobs_running", InvalidOid, InvalidOid, SnapshotSelf);
     index_rescan(running.scan, nullptr, 0, nullptr, 0);
     while (done.recovered + done.failed < up_to && index_getnext_slot(running.scan, ForwardScanDirection, jobs.found)) {
@@ -76,8 +85,9 @@ recovery recover(table &jobs, int32 max_recoveries, int64 grace, int32 up_to) {
             last = view(pnstrdup(row.taken_by.data, row.taken_by.size));
             worker = find_worker(last, now);
         }
-        if (worker == presence::alive || (worker == presence::cut_off && !reconnected)) continue;
-        if (worker == presence::unknown && (!settled || now - row.started_at < grace)) continue;
+        if (worker.is == presence::alive || (worker.is == presence::cut_off && !reconnected)) continue;
+        if (worker.is == presence::unknown && !settled) continue;
+        if (now - row.started_at < (worker.is == presence::unknown ? grace : worker.term)) continue;
         bytes queue = view(pnstrdup(row.queue.data, row.queue.size));
         pg_uuid_t id = row.id;
         bool is_step = marks_step(DatumGetJsonbP(jobs.found->tts_values[jobs_meta - 1]));

@@ -23,6 +23,7 @@ TABLE show;
 
 -- One that was last seen before the server started had no time to renew (it has stood for less than a day).
 SELECT count(*) FROM chancy.fetch_jobs('default', 'announced', 1);
+UPDATE chancy.jobs SET started_at = started_at - interval '1 day' WHERE taken_by = 'announced';
 UPDATE chancy.workers SET last_seen = pg_postmaster_start_time() - interval '1 min';
 SELECT * FROM chancy.recover_jobs(grace => '1 day');
 UPDATE chancy.workers SET last_seen = pg_postmaster_start_time() + interval '1 ms';
