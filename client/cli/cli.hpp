@@ -30,6 +30,7 @@ void add_job(CLI::App& app, context& with);
 void add_maintenance(CLI::App& app, context& with);
 void add_event(CLI::App& app, context& with);
 void add_cron(CLI::App& app, context& with);
+void add_sql(CLI::App& app, context& with);
 void add_top(CLI::App& app, context& with);
 void add_interop(CLI::App& app, context& with);
 void add_workflow(CLI::App& app, context& with);

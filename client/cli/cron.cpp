@@ -19,7 +19,7 @@ int list(const context& with) {
     for (const cron_row& row : db.list_cron()) {
         if (with.json) print_json(row);
         else
-            out.add({row.key, row.expression, row.time_zone, row.job.value("func", ""), row.job.value("queue", "default"), row.missed,
+            out.add({row.key, row.expression, row.time_zone, row.job.value("function", row.job.value("func", "")), row.job.value("queue", "default"), row.missed,
                      relative(row.last_run), row.paused ? "paused" : relative(row.next_run)});
     }
     if (!with.json) out.print();
@@ -37,6 +37,8 @@ void add_schedule(CLI::App& cron, context& with) {
         new_cron wanted;
         std::string kwargs, meta, grace = "1m";
         std::vector<std::string> limits;
+        std::string args, timeout = "1h";
+        bool sql = false;
     };
     auto o = std::make_shared<options>();
     CLI::App* c = cron.add_subcommand("schedule", "Make or change a schedule; prints its next tick");
@@ -45,14 +47,18 @@ void add_schedule(CLI::App& cron, context& with) {
     c->add_option("expression", o->wanted.expression, "When: minute hour day-of-month month day-of-week [second], or @daily and the like")->required();
     c->add_option("func", o->wanted.job.func, "The name of what to run")->required();
     c->add_option("--kwargs", o->kwargs, "Its arguments, a JSON object");
-    c->add_option("--queue", o->wanted.job.queue, "The queue")->capture_default_str();
+    auto* queue = c->add_option("--queue", o->wanted.job.queue, "The queue; of SQL jobs sql, unless given")->capture_default_str();
     c->add_option("--priority", o->wanted.job.priority, "Higher runs first")->capture_default_str();
     c->add_option("--max-attempts", o->wanted.job.max_attempts, "How often it is tried")->capture_default_str();
-    c->add_option("--unique-key", o->wanted.job.unique_key, "The unique key of its jobs, if it is not the schedule's");
-    c->add_option("--on-conflict", o->wanted.job.on_conflict, "If the job of an earlier tick is still live: keep it, replace it, or rerun after it")
+    auto* key = c->add_option("--unique-key", o->wanted.job.unique_key, "The unique key of its jobs, if it is not the schedule's");
+    auto* conflict = c->add_option("--on-conflict", o->wanted.job.on_conflict, "If the job of an earlier tick is still live: keep it, replace it, or rerun after it")
         ->check(CLI::IsMember({"keep", "replace", "rerun"}))->capture_default_str();
-    c->add_option("--meta", o->meta, "Data of your own that stays with the job, a JSON object");
-    c->add_option("--limit", o->limits, "time=30s or memory=512M; once for each")->allow_extra_args(false);
+    auto* meta = c->add_option("--meta", o->meta, "Data of your own that stays with the job, a JSON object");
+    auto* limits = c->add_option("--limit", o->limits, "time=30s or memory=512M; once for each")->allow_extra_args(false);
+    auto* sql = c->add_flag("--sql", o->sql, "func is a function or procedure of the database: the job runs in the server, as you");
+    for (auto* other : {c->get_option("--kwargs"), key, conflict, meta, limits}) sql->excludes(other);
+    c->add_option("--args", o->args, "With --sql: its arguments, a JSON array")->needs(sql);
+    c->add_option("--timeout", o->timeout, "With --sql: how long the call may take")->capture_default_str()->needs(sql);
     add_rules(c, o->wanted.time_zone, o->wanted.skipped_times, o->wanted.repeated_times);
     c->add_option("--missed", o->wanted.missed, "What nobody ran in time: skip, once, \"all up to N\"")->capture_default_str();
     c->add_option("--grace", o->grace, "How long a tick is in time")->capture_default_str();
@@ -61,9 +67,19 @@ void add_schedule(CLI::App& cron, context& with) {
     c->footer(R"(Examples:
   chancy cron schedule nightly '30 2 * * *' tidy.up --time-zone Europe/Berlin
   chancy cron schedule report '0 9 LW * *' report.build --queue slow --missed skip
-  chancy cron schedule poll '* * * * * */10' feed.poll --on-conflict rerun)");
-    c->callback([o, &with] {
-        with.command = [o, &with] {
+  chancy cron schedule poll '* * * * * */10' feed.poll --on-conflict rerun
+  chancy cron schedule totals '*/5 * * * *' 'refresh(text)' --sql --args '["totals"]')");
+    c->callback([o, &with, queue] {
+        with.command = [o, &with, queue] {
+            if (o->sql) {
+                new_sql_job& job = o->wanted.sql.emplace();
+                job.function = o->wanted.job.func;
+                if (queue->count() > 0) job.queue = o->wanted.job.queue;
+                job.priority = o->wanted.job.priority;
+                job.max_attempts = o->wanted.job.max_attempts;
+                job.timeout = read_duration(o->timeout);
+                if (!o->args.empty()) job.args = read_json("--args", o->args);
+            }
             if (!o->kwargs.empty()) o->wanted.job.kwargs = read_json("--kwargs", o->kwargs);
             if (!o->meta.empty()) o->wanted.job.meta = read_json("--meta", o->meta);
             for (const std::string& limit : o->limits) o->wanted.job.limits.push_back(read_limit(limit));

@@ -44,6 +44,7 @@ Exit codes: 0 done, 1 error, 2 wrong usage, 3 no such thing or nothing to do, 4 
     chancy::cli::add_maintenance(app, context);
     chancy::cli::add_event(app, context);
     chancy::cli::add_cron(app, context);
+    chancy::cli::add_sql(app, context);
     chancy::cli::add_top(app, context);
     chancy::cli::add_interop(app, context);
     chancy::cli::add_workflow(app, context);

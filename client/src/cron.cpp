@@ -22,7 +22,7 @@ call<std::optional<timestamp>> schedule_cron(const new_cron& wanted) {
     return {{"schedule_cron",
              "SELECT chancy.schedule_cron($1::text, $2::text, $3::jsonb, $4::text, $5::text, make_interval(secs => $6::float8), $7::text, "
              "$8::text, $9::boolean, $10::boolean)",
-             {wanted.key, wanted.expression, object(wanted.job), wanted.time_zone, wanted.missed, seconds(wanted.grace), wanted.skipped_times,
+             {wanted.key, wanted.expression, wanted.sql ? object(*wanted.sql) : object(wanted.job), wanted.time_zone, wanted.missed, seconds(wanted.grace), wanted.skipped_times,
               wanted.repeated_times, yes_no(wanted.overlap), yes_no(wanted.paused)},
              repeat::safe},
             [](const result& rows) { return time_or_none(rows, 0, 0); }};

@@ -78,6 +78,12 @@ job_reader::job_reader(const result& r)
       m_result(r.column("result")), m_concurrency_key(r.column("concurrency_key")), m_next_run(r.column("next_run")),
       m_unique_until(r.column("unique_until")) {}
 
+job_state read_state(std::string_view name) {
+    for (job_state s : {job_state::running, job_state::retrying, job_state::succeeded, job_state::failed})
+        if (to_string(s) == name) return s;
+    return job_state::pending;
+}
+
 job job_reader::read(int row) const {
     const auto text = [&](int c) {
         return absent(row, c) ? std::nullopt : std::optional<std::string>(m_rows.text(row, c));
@@ -92,9 +98,7 @@ job job_reader::read(int row) const {
     j.kwargs = m_rows.document(row, m_kwargs);
     j.limits = m_rows.document(row, m_limits);
     j.meta = m_rows.document(row, m_meta);
-    const std::string_view state = m_state < 0 ? "running" : m_rows.bytes(row, m_state);
-    for (job_state s : {job_state::pending, job_state::running, job_state::retrying, job_state::succeeded, job_state::failed})
-        if (to_string(s) == state) j.state = s;
+    j.state = m_state < 0 ? job_state::running : read_state(m_rows.bytes(row, m_state));
     j.priority = m_rows.integer(row, m_priority);
     j.attempts = m_rows.integer(row, m_attempts);
     j.max_attempts = m_rows.integer(row, m_max_attempts);

@@ -34,6 +34,7 @@ private:
         m_concurrency_key, m_next_run, m_unique_until;
 };
 
+[[nodiscard]] job_state read_state(std::string_view name);
 [[nodiscard]] std::vector<job> read_jobs(const result& rows);
 [[nodiscard]] std::optional<job> read_one_job(const result& rows);
 [[nodiscard]] inline bool read_verdict(const result& rows) { return rows.verdict(0, 0); }
@@ -41,6 +42,8 @@ inline void read_nothing(const result&) {}
 
 // A job as an object whose keys are push's parameters.
 [[nodiscard]] std::string object(const new_job& job);
+// The same as schedule_cron takes it.
+[[nodiscard]] std::string object(const new_sql_job& job);
 // JSON as text; error 22021 if a string in it is not UTF-8.
 [[nodiscard]] std::string dump(const json& value);
 [[nodiscard]] std::string array(std::span<const uuid> ids);

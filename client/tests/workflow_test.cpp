@@ -88,6 +88,6 @@ TEST_F(workflow, refuses_a_cycle_with_its_path) {
         FAIL();
     } catch (const chancy::error& e) {
         EXPECT_EQ(e.sqlstate(), "22023");
-        EXPECT_STREQ(e.what(), "push_workflow: steps[0].after is a cycle: a, which waits for b, which waits for a");
+        EXPECT_STREQ(e.what(), "steps[0].after is a cycle: a, which waits for b, which waits for a");
     }
 }

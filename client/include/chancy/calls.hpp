@@ -24,6 +24,7 @@
 #include <chancy/progress.hpp>
 #include <chancy/push.hpp>
 #include <chancy/queue.hpp>
+#include <chancy/sql_job.hpp>
 #include <chancy/update.hpp>
 #include <chancy/workflow.hpp>
 
@@ -101,6 +102,9 @@ call<std::vector<cron_row>> list_cron();
 call<std::vector<cron_tick>> run_cron(int up_to);
 call<std::vector<next_run>> next_runs(const std::string& expression, const std::string& time_zone, int n, std::optional<timestamp> after,
                                       const std::string& skipped_times, const std::string& repeated_times);
+call<uuid> push_sql(const new_sql_job& job);
+call<std::vector<sql_job_row>> list_sql_jobs(const std::optional<uuid>& after, int up_to);
+call<void> run_sql_jobs(const std::string& queue, int up_to);
 call<void> watch_jobs(std::span<const uuid> ids, std::chrono::milliseconds for_time);
 call<void> enable_python_interop(const std::optional<std::string>& role);
 call<void> disable_python_interop();
@@ -291,6 +295,16 @@ public:
                                                           name skipped_times = "as_cron", name repeated_times = "as_cron") {
         return this->make(detail::describe::next_runs(expression, time_zone, n, after, skipped_times, repeated_times));
     }
+
+    // SQL jobs: see sql_job.hpp. Pushed at once, and with the transaction; cancel_job, retry_job and get_job are as for any job
+    answer<uuid> push_sql(const new_sql_job& job) { return this->make(detail::describe::push_sql(job)); }
+    // newest first; after: the last id of the page before
+    [[nodiscard]] answer<std::vector<sql_job_row>> list_sql_jobs(const std::optional<uuid>& after = {}, int up_to = 100) {
+        return this->make(detail::describe::list_sql_jobs(after, up_to));
+    }
+    // Runs what is due on this connection, one after the other, where no background worker does. For the extension's owner; error
+    // 2D000 in a transaction.
+    answer<void> run_sql_jobs(name queue = "sql", int up_to = 1000) { return this->make(detail::describe::run_sql_jobs(queue, up_to)); }
 
     // event: ask for job.finished events of these jobs (see event.hpp; wait_for_job there does it all)
     answer<void> watch_jobs(ids of, milliseconds for_time = std::chrono::seconds(60)) { return this->make(detail::describe::watch_jobs(of, for_time)); }

@@ -28,6 +28,7 @@
 #include <chancy/queue.hpp>
 #include <chancy/retry.hpp>
 #include <chancy/session.hpp>
+#include <chancy/sql_job.hpp>
 #include <chancy/time.hpp>
 #include <chancy/update.hpp>
 #include <chancy/uuid.hpp>

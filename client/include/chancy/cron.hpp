@@ -8,6 +8,7 @@
 #pragma once
 
 #include <chancy/push.hpp>
+#include <chancy/sql_job.hpp>
 
 #include <chrono>
 #include <optional>
@@ -18,7 +19,8 @@ namespace chancy {
 struct new_cron {
     std::string key;         // at most 1024 bytes
     std::string expression;  // minute hour day-of-month month day-of-week [second], or @daily and the like
-    new_job job;             // without scheduled_at; its unique_key is the schedule's unless it has one, or overlap is set
+    new_job job{};           // without scheduled_at; its unique_key is the schedule's unless it has one, or overlap is set
+    std::optional<new_sql_job> sql{};  // instead of job: a SQL job, as the role that schedules it; without scheduled_at and every
     std::string time_zone = "UTC";
     std::string missed = "once";                             // what nobody ran in time: skip | once | all up to N (with overlap)
     std::chrono::milliseconds grace = std::chrono::minutes(1);  // a tick is in time so long; 1 s to 1 day
@@ -30,7 +32,7 @@ struct new_cron {
 
 struct cron_row {
     std::string key, expression, time_zone;
-    json job;  // as push takes it
+    json job;  // as push takes it; of a SQL job with function, args, timeout
     std::string missed;
     std::chrono::milliseconds grace{};
     std::string skipped_times, repeated_times;
