@@ -60,12 +60,15 @@ public:
         send({{"progress", std::move(content)}});
     }
 
-    std::optional<json> checkpoint(std::size_t index) {
+    // An array.
+    json ask(const char* what, std::size_t index) {
         const std::lock_guard lock(m_mutex);
-        send({{"load", index}});
+        send({{what, index}});
         json answer;
         if (!receive(answer)) ::_exit(0);
-        return answer.contains("checkpoint") ? std::optional<json>(std::in_place, std::move(answer["checkpoint"])) : std::nullopt;
+        if (answer.contains("cancelled")) throw cancelled{};
+        if (answer.contains("error")) throw std::runtime_error(answer["error"].get<std::string>());
+        return std::move(answer["is"]);
     }
 
 private:
@@ -78,7 +81,11 @@ class job_reports : public reports {
 public:
     job_reports(worker_socket& through, std::size_t index) : m_through(through), m_index(index) {}
     void report(progress told) override { m_through.report(m_index, std::move(told)); }
-    std::optional<json> checkpoint() override { return m_through.checkpoint(m_index); }
+    std::optional<json> checkpoint() override {
+        json found = m_through.ask("load", m_index);
+        return found.empty() ? std::nullopt : std::optional<json>(std::in_place, std::move(found[0]));
+    }
+    std::vector<step_result> step_results() override { return m_through.ask("steps", m_index).get<std::vector<step_result>>(); }
 
 private:
     worker_socket& m_through;

@@ -125,17 +125,36 @@ private:
                     if (reports* to = of[index(of, told.at("of"))]->to) to->report(std::move(p));
                 }
                 if (said->contains("load")) {
-                    json answer = json::object();
                     reports* to = of[index(of, said->at("load"))]->to;
-                    if (auto state = to ? to->checkpoint() : std::nullopt) answer["checkpoint"] = std::move(*state);
-                    m_out += frame(answer);
-                    write();
+                    answer([&] {
+                        const auto state = to ? to->checkpoint() : std::nullopt;
+                        return state ? json::array({*state}) : json::array();
+                    });
+                }
+                if (said->contains("steps")) {
+                    reports* to = of[index(of, said->at("steps"))]->to;
+                    answer([&] { return to ? json(to->step_results()) : json::array(); });
                 }
             }
         } catch (const std::exception&) {  // it writes nonsense: memory that was overwritten
             return crash(of);
         }
         return std::nullopt;
+    }
+
+    // What the handler asked for, or why it does not come: what the handler would have had thrown on a thread.
+    template <class F>
+    void answer(F wanted) {
+        json out;
+        try {
+            out["is"] = wanted();
+        } catch (const cancelled&) {
+            out["cancelled"] = true;
+        } catch (const std::exception& e) {
+            out["error"] = e.what();
+        }
+        m_out += frame(out);
+        write();
     }
 
     static std::size_t index(attempts of, const json& said) {
@@ -149,6 +168,8 @@ private:
         auto packed = said.begin();
         return all(of, [&](const attempt& a) {
             ended end{.what = unpack_update(*packed, a.job)};
+            // It left because of our answer, before it was asked to stop itself.
+            if (end.what.how == outcome::failed && end.what.error == "cancelled" && a.stop.stop_requested()) end.what = release(a.job);
             if (end.what.how == outcome::released && a.timed_out) {
                 end.what.how = outcome::failed;
                 end.what.error = time_limit_exceeded(a.job);

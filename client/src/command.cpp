@@ -125,10 +125,19 @@ void drain(descriptor& from, std::string& tail, std::string* whole) {
     }
 }
 
+std::string describe(const job_context& context) {
+    json out = context.job();
+    if (context.job().meta.contains("workflow_id")) {
+        json& steps = out["step_results"] = json::object();
+        for (const step_result& r : context.step_results()) steps[r.step] = {{"state", r.state}, {"result", r.result ? *r.result : json()}};
+    }
+    return out.dump() + '\n';
+}
+
 }  // namespace
 
 std::optional<json> command::operator()(job_context& context) const {
-    const std::string input = json(context.job()).dump() + '\n';
+    const std::string input = describe(context);
     child c = start(m_shell, detail::limit_of(context.job(), "memory"));
     const descriptor asked(::eventfd(0, EFD_CLOEXEC));
     const std::stop_callback ask(context.stop_token(), [&] { ::eventfd_write(asked.get(), 1); });

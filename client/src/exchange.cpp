@@ -30,7 +30,7 @@ void flow::exchange_batch(batch& b) {
     try {
         if (!m_client) connect();
         if (clock::now() >= m_look_for_unknown) release_unknown(b);
-        load_checkpoints();
+        grant_wishes();
         write_reports(b);
         write_alone(b);
         std::vector<update> updates;

@@ -77,8 +77,9 @@ private:
         progress told{};
         int tries = 0;
     };
-    struct wish {  // for a checkpoint
+    struct wish {  // for a job's checkpoint, or for the results of the steps before it
         uuid id{};
+        bool steps = false;
         std::promise<std::optional<json>> answer{};
     };
     class attempt_reports : public reports {
@@ -86,6 +87,7 @@ private:
         attempt_reports(flow& through, attempt& of) : m_through(through), m_of(of) {}
         void report(progress told) override { m_through.report(m_of, std::move(told)); }
         std::optional<json> checkpoint() override { return m_through.checkpoint(m_of); }
+        std::vector<step_result> step_results() override { return m_through.ask(m_of, true)->get<std::vector<step_result>>(); }
 
     private:
         flow& m_through;
@@ -93,9 +95,10 @@ private:
     };
     void report(attempt& of, progress told);
     [[nodiscard]] std::optional<json> checkpoint(attempt& of);
+    [[nodiscard]] std::optional<json> ask(attempt& of, bool steps);
     void add_after_reports(result r);
     [[nodiscard]] bool reports_due(clock::time_point now) const;
-    void load_checkpoints();
+    void grant_wishes();
     void write_reports(batch& b);
     void send_reports(std::span<const progress_report> reports, std::map<uuid, unwritten>& now);
     void keep_reports(std::map<uuid, unwritten> old);

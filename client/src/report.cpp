@@ -40,21 +40,28 @@ void flow::report(attempt& of, progress told) {
 }
 
 std::optional<json> flow::checkpoint(attempt& of) {
-    std::future<std::optional<json>> answer;
     {
         const std::lock_guard lock(m_mutex);
         if (of.checkpoint) return *of.checkpoint;
-        m_wishes.push_back({of.job.id, {}});
+    }
+    std::optional<json> found = ask(of, false);
+    const std::lock_guard lock(m_mutex);
+    if (!of.checkpoint) of.checkpoint = found;
+    return *of.checkpoint;
+}
+
+std::optional<json> flow::ask(attempt& of, bool steps) {
+    std::future<std::optional<json>> answer;
+    {
+        const std::lock_guard lock(m_mutex);
+        m_wishes.push_back({of.job.id, steps, {}});
         answer = m_wishes.back().answer.get_future();
     }
     m_attention.notify_one();
     // As long as the database is away. To begin from the start, since it is, would undo what the checkpoint is for.
     while (answer.wait_for(20ms) != std::future_status::ready)
         if (of.stop.stop_requested()) throw cancelled{};
-    std::optional<json> found = answer.get();
-    const std::lock_guard lock(m_mutex);
-    if (!of.checkpoint) of.checkpoint = found;
-    return *of.checkpoint;
+    return answer.get();
 }
 
 // The result of an attempt that has unwritten reports follows them.
@@ -67,7 +74,7 @@ void flow::add_after_reports(result r) {
 
 bool flow::reports_due(clock::time_point now) const { return !m_wishes.empty() || (!m_reports.empty() && now >= m_next_reports); }
 
-void flow::load_checkpoints() {
+void flow::grant_wishes() {
     for (;;) {
         wish next;
         {
@@ -77,7 +84,8 @@ void flow::load_checkpoints() {
             m_wishes.pop_front();
         }
         try {
-            next.answer.set_value(m_client->get_checkpoint(m_shared->options.worker_id, next.id));
+            next.answer.set_value(next.steps ? std::optional<json>(std::in_place, m_client->step_results(next.id))
+                                             : m_client->get_checkpoint(m_shared->options.worker_id, next.id));
         } catch (const error& e) {
             if (e.connection_lost() || e.retryable()) {
                 const std::lock_guard lock(m_mutex);

@@ -159,4 +159,11 @@ void to_json(json& out, const step_row& in) {
            {"error", in.error ? json(*in.error) : json(nullptr)}};
 }
 
+void to_json(json& out, const step_result& in) { out = {{"step", in.step}, {"state", in.state}, {"result", in.result ? *in.result : json()}}; }
+
+void from_json(const json& in, step_result& out) {
+    out = {.step = in.at("step").get<std::string>(), .state = in.at("state").get<std::string>(), .result = {}};
+    if (!in.at("result").is_null()) out.result.emplace(in.at("result"));
+}
+
 }  // namespace chancy

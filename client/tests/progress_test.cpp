@@ -169,3 +169,32 @@ TEST_F(progress, a_report_whose_row_is_held_waits_and_holds_up_nobody) {
     EXPECT_TRUE(reaches(held, job_state::succeeded));
     EXPECT_EQ(db.get_progress(held)->checkpoint, 2);
 }
+
+TEST_F(progress, who_asks_while_the_server_does_not_answer_can_be_stopped) {
+    test::sql("CREATE TABLE IF NOT EXISTS stopped (what text)");
+    for (const auto where : {chancy::executor::threads, chancy::executor::processes}) {
+        test::sql("TRUNCATE stopped");
+        auto o = options(where);
+        o.grace = 0s;
+        chancy::worker w(o);
+        w.on("asks", [](job_context& job) {
+            try {
+                (void)job.checkpoint();
+            } catch (const chancy::cancelled&) {
+                test::sql("INSERT INTO stopped VALUES ('asks')");
+                throw;
+            }
+        });
+        const auto id = db.push({.func = "asks"});
+        std::optional<test::holder> lock(std::in_place, "LOCK chancy.progress IN ACCESS EXCLUSIVE MODE");
+        {
+            const running on(w);
+            EXPECT_TRUE(eventually([&] { return test::sql("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'chancy.progress'::regclass").at(0) == "1"; }));
+            w.stop();
+            EXPECT_TRUE(eventually([&] { return test::sql("SELECT count(*) FROM stopped").at(0) == "1"; }));
+            lock.reset();
+        }
+        EXPECT_EQ(db.get_job(id)->state, job_state::pending);
+        db.cancel_job(id);
+    }
+}

@@ -91,3 +91,33 @@ TEST_F(workflow, refuses_a_cycle_with_its_path) {
         EXPECT_STREQ(e.what(), "steps[0].after is a cycle: a, which waits for b, which waits for a");
     }
 }
+
+TEST_F(workflow, a_step_reads_what_earlier_ones_returned) {
+    for (const auto where : {chancy::executor::threads, chancy::executor::processes}) {
+        chancy::worker w({.concurrency = 2, .run_on = where, .poll_interval = 1h, .log = [](chancy::log_level, const std::string&) {}});
+        w.on("part", [](chancy::job_context& job) {
+            if (!job.step_results().empty()) throw chancy::discard("it waited for nothing");
+            if (job.get<int>("n") < 0) throw chancy::discard("less than nothing");
+            return chancy::json(job.get<int>("n"));
+        });
+        w.on("sum", [](chancy::job_context& job) {
+            chancy::json out = job.step_results();
+            int sum = 0;
+            for (const auto& r : job.step_results()) sum += r.result.value_or(0).get<int>();
+            out.push_back(sum);
+            return out;
+        });
+        w.on("shell", chancy::command("cat"));
+        std::thread runs([&] { w.run(); });
+        const auto id = db.push_workflow(chancy::workflow("w", chancy::on_failure::go_on)
+            .step("left", {.func = "part", .kwargs = {{"n", 3}}}).step("right", {.func = "part", .kwargs = {{"n", 4}}}).step("bad", {.func = "part", .kwargs = {{"n", -1}}})
+            .step("sum", {.func = "sum"}, {"right", "bad", "left"}).when_finished().then("shell", {.func = "shell"}));
+        EXPECT_TRUE(test::eventually([&] { return states(id)["shell"] == "succeeded"; }));
+        w.stop();
+        runs.join();
+        const auto steps = db.get_workflow_steps(id);
+        EXPECT_EQ(steps.at(3).result, (chancy::json::parse(R"([{"step": "right", "state": "succeeded", "result": 4}, {"step": "bad", "state": "failed", "result": null},
+            {"step": "left", "state": "succeeded", "result": 3}, 7])"))) << steps.at(3).error.value_or("");
+        EXPECT_EQ(steps.at(4).result->at("step_results"), (chancy::json{{"sum", {{"state", "succeeded"}, {"result", *steps.at(3).result}}}}));
+    }
+}

@@ -13,6 +13,7 @@
 
 #include <chancy/job.hpp>
 #include <chancy/progress.hpp>
+#include <chancy/workflow.hpp>
 
 #include <chrono>
 #include <functional>
@@ -20,6 +21,7 @@
 #include <stdexcept>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 namespace chancy {
 
@@ -51,12 +53,13 @@ struct retry_at {
 struct cancelled {};
 
 namespace detail {
-// Where a handler's reports go.
+// Where a handler's reports go, and its questions.
 class reports {
 public:
     virtual ~reports() = default;
     virtual void report(progress told) = 0;
     virtual std::optional<json> checkpoint() = 0;
+    virtual std::vector<step_result> step_results() = 0;
 };
 }  // namespace detail
 
@@ -107,6 +110,10 @@ public:
     // The last one saved, by this attempt or an earlier one. The first call asks the server, and waits
     // as long as that is away.
     [[nodiscard]] std::optional<json> checkpoint() const { return m_reports ? m_reports->checkpoint() : std::nullopt; }
+
+    // How the steps ended that this job's step of a workflow waited for, and what they returned, in the order of its after. Each call
+    // asks the server, and waits as long as that is away. Of a job of no workflow: none.
+    [[nodiscard]] std::vector<step_result> step_results() const { return m_reports ? m_reports->step_results() : std::vector<step_result>{}; }
 
 private:
     template <class T>

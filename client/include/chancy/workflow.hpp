@@ -81,5 +81,7 @@ struct step_result {
 // Keys are the member names, timestamps ISO 8601 in UTC, absent values null.
 void to_json(json& out, const workflow_row& in);
 void to_json(json& out, const step_row& in);
+void to_json(json& out, const step_result& in);
+void from_json(const json& in, step_result& out);
 
 }  // namespace chancy
