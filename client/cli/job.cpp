@@ -1,5 +1,6 @@
 #include "cli.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <iostream>
@@ -106,7 +107,18 @@ int retry(const context& with, const std::vector<uuid>& ids) {
     return code;
 }
 
-int wait(const context& with, const uuid& id, const std::string& timeout, bool progress) {
+// How it ended: the exit code.
+int code_of(const std::vector<uuid>& ids, const std::vector<job>& found) {
+    if (found.size() < ids.size()) {
+        for (const uuid& id : ids)
+            if (std::ranges::find(found, id, &job::id) == found.end()) (void)missing(id);
+        return not_found;
+    }
+    if (!std::ranges::all_of(found, &job::finished)) return timed_out;
+    return std::ranges::all_of(found, [](const job& j) { return j.state == job_state::succeeded; }) ? ok : job_failed;
+}
+
+int wait(const context& with, const std::vector<uuid>& ids, const std::string& timeout, bool progress) {
     std::function<void(const reported_progress&)> tell;
     if (progress) tell = [&](const reported_progress& p) { std::cerr << (with.json ? json(p).dump(-1, ' ', false, json::error_handler_t::replace) : in_words(p)) << '\n'; };
     const auto deadline = std::chrono::steady_clock::now() + (timeout.empty() ? 24h * 365 * 10 : read_duration(timeout));
@@ -115,11 +127,11 @@ int wait(const context& with, const uuid& id, const std::string& timeout, bool p
     for (backoff pause;;) {
         try {
             const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-            const auto found = wait_for_job(db, ear, id, left, tell);
-            if (!found) return missing(id);
-            print_job(with, *found);
-            if (found->state == job_state::succeeded) return ok;
-            return found->finished() ? job_failed : timed_out;
+            std::vector<job> found;
+            if (ids.size() > 1) found = wait_for_jobs(db, ear, ids, left);
+            else if (auto one = wait_for_job(db, ear, ids[0], left, tell)) found.push_back(std::move(*one));
+            for (const job& j : found) print_job(with, j);
+            return code_of(ids, found);
         } catch (const error& e) {  // the server was restarted, say: nothing to give up for
             if (!e.connection_lost() || std::chrono::steady_clock::now() >= deadline) throw;
             std::this_thread::sleep_for(pause.next());
@@ -183,11 +195,14 @@ void add_job(CLI::App& app, context& with) {
             [&with, ids](const options& given) { return retry(with, ids(given)); });
     c->add_option("id", o->ids, "The jobs' ids")->required();
 
-    c = add("wait", "Wait until a job has finished, and show it; exit code 4 if it failed, 5 at the timeout",
-            [&with, ids](const options& given) { return wait(with, ids(given)[0], given.timeout, given.progress); });
-    c->add_option("id", o->ids, "The job's id")->required()->expected(1);
+    c = add("wait", "Wait until jobs have finished, and show them; exit code 4 if one failed, 5 at the timeout, 3 if one is missing",
+            [&with, ids](const options& given) {
+                if (given.progress && given.ids.size() > 1) throw CLI::ValidationError("--progress is for one job");
+                return wait(with, ids(given), given.timeout, given.progress);
+            });
+    c->add_option("id", o->ids, "The jobs' ids")->required();
     c->add_option("--timeout", o->timeout, "Wait at most so long: 90, 10m, 1h");
-    c->add_flag("--progress", o->progress, "Write what its handler reports to standard error");
+    c->add_flag("--progress", o->progress, "Of one job: write what its handler reports to standard error");
 }
 
 }  // namespace chancy::cli

@@ -39,6 +39,23 @@ int push(const context& with, const options& o) {
     return ok;
 }
 
+int add_more(const context& with, const options& o) {
+    json steps = read_json("file", read_all(o.file));
+    with.connect().add_steps(read_id(o.id), workflow::from("", std::move(steps)));
+    return ok;
+}
+
+int results(const context& with, const options& o) {
+    client db = with.connect();
+    table out({"step", "state", "result"});
+    for (const step_result& r : db.step_results(read_id(o.id))) {
+        if (with.json) print_json(r);
+        else out.add({r.step, r.state, r.result ? r.result->dump(-1, ' ', false, json::error_handler_t::replace) : ""});
+    }
+    if (!with.json) out.print();
+    return ok;
+}
+
 int show(const context& with, const options& o) {
     client db = with.connect();
     const uuid id = read_id(o.id);
@@ -106,6 +123,10 @@ void add_workflow(CLI::App& app, context& with) {
 
 Example:
   echo '[{"step": "a", "func": "fetch"}, {"step": "b", "func": "mail", "after": ["a"]}]' | chancy workflow push report -)");
+    c = add("add", "Add the steps in a file to a workflow that runs", add_more);
+    with_id(c);
+    c->add_option("file", o->file, "A JSON array of steps, or - for standard input")->required();
+    add("results", "What the steps returned that a step's job waited for", results)->add_option("job", o->id, "The job's id")->required();
     with_id(add("show", "The steps of a workflow", show));
     c = add("list", "Workflows, the newest first", list);
     c->add_option("--state", o->state, "running, completed, failed, cancelled, compensating or compensated");

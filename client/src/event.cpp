@@ -7,6 +7,11 @@
 
 #include <libpq-fe.h>
 
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+
 #include <poll.h>
 
 namespace chancy {
@@ -18,7 +23,9 @@ std::vector<event> detail::collect_events(PGconn* connection) {
     while (PGnotify* raw = PQnotifies(connection)) {
         const std::unique_ptr<PGnotify, decltype(&PQfreemem)> note(raw, PQfreemem);
         json body = json::parse(note->extra, nullptr, false);
-        if (body.is_object()) out.push_back({std::move(body)});  // anybody may NOTIFY anything
+        // Anybody may NOTIFY anything.
+        const auto readable = [&](const char* key) { return !body.contains(key) || body[key].is_string(); };
+        if (body.is_object() && std::ranges::all_of(std::array{"t", "q", "j", "s"}, readable)) out.push_back({std::move(body)});
     }
     return out;
 }
@@ -86,6 +93,46 @@ std::optional<job> wait_for_job(client& db, listener& ear, const uuid& id, std::
                 told = told || ((e.type() == "job.finished" || (on_progress && e.type() == "job.progress")) &&
                                 e.body.value("j", "") == id.to_string());
     }
+}
+
+std::vector<job> wait_for_jobs(client& db, listener& ear, std::span<const uuid> ids, std::chrono::milliseconds timeout) {
+    using namespace std::chrono_literals;
+    const auto deadline = clock::now() + timeout;
+    const auto list = [](const std::set<uuid>& of) { return std::vector<uuid>(of.begin(), of.end()); };
+    std::map<uuid, job> found;
+    std::set<uuid> left(ids.begin(), ids.end()), look;
+    auto watched_until = clock::now(), look_at_all = clock::now();
+    std::chrono::milliseconds pause = 1s;
+    for (bool last = false;; last = clock::now() >= deadline) {
+        if (!last && clock::now() + 20s > watched_until) {
+            db.watch_jobs(list(left), 60s);
+            watched_until = clock::now() + 60s;
+            look_at_all = clock::now();
+        }
+        if (last || clock::now() >= look_at_all) {
+            look = left;
+            look_at_all = clock::now() + pause;
+            pause = std::min<std::chrono::milliseconds>(2 * pause, 10s);
+        }
+        if (!look.empty()) {
+            std::set<uuid> missing = look;
+            for (job& j : db.get_jobs(list(look))) {
+                missing.erase(j.id);
+                if (j.finished()) left.erase(j.id);
+                found.insert_or_assign(j.id, std::move(j));
+            }
+            for (const uuid& id : missing) left.erase(id), found.erase(id);
+            look.clear();
+        }
+        if (left.empty() || last) break;
+        const auto until = std::min(deadline, look_at_all);
+        for (const event& e : ear.wait(std::max(0ms, std::chrono::ceil<std::chrono::milliseconds>(until - clock::now()))))
+            if (const auto id = e.type() == "job.finished" ? uuid::parse(e.body.value("j", "")) : std::nullopt; id && left.contains(*id)) look.insert(*id);
+    }
+    std::vector<job> out;
+    for (const uuid& id : ids)
+        if (const auto j = found.find(id); j != found.end()) out.push_back(j->second);
+    return out;
 }
 
 }  // namespace chancy

@@ -167,6 +167,14 @@ TEST_F(cli, jobs) {
     EXPECT_EQ(chancy_run("job retry " + id).code, 0);
     EXPECT_EQ(db.get_job(j.id)->state, chancy::job_state::pending);
     EXPECT_EQ(chancy_run("job wait " + none).code, 3);
+    const std::string live = db.push({.func = "f"}).to_string(), done = db.push({.func = "f"}).to_string();
+    db.cancel_job(*chancy::uuid::parse(done));
+    EXPECT_EQ(chancy_run("job wait --timeout 10ms " + live + " " + done).code, 5);
+    EXPECT_EQ(chancy_run("job wait --timeout 10ms " + live + " " + none).code, 3);
+    EXPECT_EQ(chancy_run("job wait --progress " + live + " " + done).code, 2);
+    db.cancel_job(*chancy::uuid::parse(live));
+    EXPECT_EQ(lines(chancy_run("job wait --json " + live + " " + done).out).size(), 2u);
+    EXPECT_EQ(chancy_run("job wait " + live + " " + done).code, 4);
 }
 
 TEST_F(cli, a_worker_runs_commands_until_it_is_told_to_stop) {

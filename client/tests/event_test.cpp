@@ -34,7 +34,7 @@ TEST_F(event, a_listener_hears_what_happens) {
 
 TEST_F(event, strange_payloads_do_no_harm) {
     chancy::listener ear;
-    test::sql("NOTIFY chancy_events, 'not json'; NOTIFY chancy_events, '[1]'; NOTIFY chancy_events, '{\"t\": \"mine\", \"q\": \"x\"}'");
+    test::sql("NOTIFY chancy_events, 'not json'; NOTIFY chancy_events, '[1]'; NOTIFY chancy_events, '{\"t\": 1}'; NOTIFY chancy_events, '{\"t\": \"mine\", \"q\": 1}'; NOTIFY chancy_events, '{\"t\": \"mine\", \"q\": \"x\"}'");
     EXPECT_TRUE(hears(ear, "mine", "q", "x"));
 }
 
@@ -68,5 +68,27 @@ TEST_F(event, wait_for_job_ends_with_the_job) {
         other.apply_updates("tester", {{{.id = j.id, .started_at = *j.started_at}}});
     });
     EXPECT_EQ(chancy::wait_for_job(db, ear, j.id, 10min)->state, chancy::job_state::succeeded);
+    later.join();
+}
+
+TEST_F(event, wait_for_jobs_ends_with_the_last_of_them) {
+    chancy::listener ear;
+    EXPECT_TRUE(chancy::wait_for_jobs(db, ear, {}, 1min).empty());
+    const auto first = claim({.func = "a"}), second = claim({.func = "b"});
+    const std::vector<chancy::uuid> ids = {second.id, chancy::uuid(), first.id};
+    db.apply_updates("tester", {{{.id = first.id, .started_at = *first.started_at, .how = chancy::outcome::discarded}}});
+    const auto unfinished = chancy::wait_for_jobs(db, ear, ids, 10ms);
+    ASSERT_EQ(unfinished.size(), 2u);
+    EXPECT_EQ(unfinished[0].state, chancy::job_state::running);
+    EXPECT_EQ(unfinished[1].state, chancy::job_state::failed);
+    std::thread later([&] {
+        chancy::client other;
+        EXPECT_TRUE(test::eventually([] { return test::sql("SELECT count(*) FROM chancy.watches").at(0) != "0"; }));
+        other.apply_updates("tester", {{{.id = second.id, .started_at = *second.started_at}}});
+    });
+    const auto ended = chancy::wait_for_jobs(db, ear, ids, 10min);
+    ASSERT_EQ(ended.size(), 2u);
+    EXPECT_EQ(ended[0].id, second.id);
+    EXPECT_EQ(ended[0].state, chancy::job_state::succeeded);
     later.join();
 }

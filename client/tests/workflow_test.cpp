@@ -121,3 +121,32 @@ TEST_F(workflow, a_step_reads_what_earlier_ones_returned) {
         EXPECT_EQ(steps.at(4).result->at("step_results"), (chancy::json{{"sum", {{"state", "succeeded"}, {"result", *steps.at(3).result}}}}));
     }
 }
+
+TEST_F(workflow, has_a_command) {
+    const auto chancy_run = [](const std::string& arguments, const std::string& input = "") {
+        return test::shell("echo '" + input + "' | " + CHANCY_PROGRAM + " workflow " + arguments);
+    };
+    const auto pushed = chancy_run("push nightly - --on-failure continue", R"([{"step": "a", "func": "a"}, {"step": "b", "func": "b", "after": ["a"]}])");
+    ASSERT_EQ(pushed.out.size(), 37u) << pushed.err;
+    const std::string id = pushed.out.substr(0, 36);
+    EXPECT_EQ(chancy_run("add " + id + " -", R"([{"step": "c", "func": "c", "after": ["b"]}])").code, 0);
+    work();
+    const auto b = db.get_workflow_steps(*chancy::uuid::parse(id)).at(1).job_id;
+    EXPECT_EQ(chancy_run("results " + b->to_string()).out, "step  state      result\na     succeeded  \"a\"\n");
+    EXPECT_EQ(chancy_run("results --json " + b->to_string()).out, "{\"result\":\"a\",\"state\":\"succeeded\",\"step\":\"a\"}\n");
+    const auto shown = chancy_run("show " + id).out;
+    EXPECT_EQ(shown.substr(0, 17), "nightly: running,");
+    EXPECT_NE(shown.find("c     waiting    b"), std::string::npos) << shown;
+    EXPECT_NE(chancy_run("list").out.find(id), std::string::npos);
+    EXPECT_NE(chancy_run("dot " + id).out.find("\"b\" -> \"c\""), std::string::npos);
+    EXPECT_NE(chancy_run("mermaid " + id).out.find("flowchart"), std::string::npos);
+    EXPECT_EQ(chancy_run("cancel " + id).code, 0);
+    EXPECT_EQ(chancy_run("cancel " + id).code, 3);
+    EXPECT_EQ(chancy_run("retry " + id).code, 0);
+    const auto cycle = chancy_run("push w -", R"([{"step": "a", "func": "a", "after": ["a"]}])");
+    EXPECT_EQ(cycle.code, 1);
+    EXPECT_NE(cycle.err.find("steps[0].after is a cycle"), std::string::npos) << cycle.err;
+    EXPECT_EQ(chancy_run("push w -", "[{").code, 2);
+    EXPECT_EQ(chancy_run("show " + chancy::uuid().to_string()).code, 3);
+    EXPECT_EQ(chancy_run("add " + chancy::uuid().to_string() + " -", "[]").code, 1);
+}

@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -51,5 +52,8 @@ private:
 // on_progress is called with what its handler reports meanwhile: the last word each time, and what was told before at first.
 [[nodiscard]] std::optional<job> wait_for_job(client& db, listener& ear, const uuid& id, std::chrono::milliseconds timeout,
                                               const std::function<void(const reported_progress&)>& on_progress = {});
+// The same of up to 100,000 jobs, until all of them have finished: in the order of ids, missing ones left out. It asks for those that events
+// name, and for all that are left now and then.
+[[nodiscard]] std::vector<job> wait_for_jobs(client& db, listener& ear, std::span<const uuid> ids, std::chrono::milliseconds timeout);
 
 }  // namespace chancy
