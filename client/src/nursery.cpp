@@ -150,6 +150,7 @@ bool nursery::keeper::serve() {
     if (what.what == request::fork) {
         out.value = fork_child(socket.get());
         if (out.value < 0) out.problem = errno;
+        socket.close();  // before the worker is told: as long as we have it too, nobody sees that the child has ended
     } else if (known == m_children.end()) {
         out.problem = ESRCH;
     } else if (what.what == request::stop) {
