@@ -110,7 +110,7 @@ int run(const context& with, options& o) {
         const auto equals = pair.find('=');
         if (equals == 0 || equals == std::string::npos || equals + 1 == pair.size())
             throw CLI::ValidationError("--exec wants NAME=COMMAND, not \"" + pair + "\"");
-        w.on(pair.substr(0, equals), command(pair.substr(equals + 1)));
+        w.on(pair.substr(0, equals), command(pair.substr(equals + 1), std::min<std::chrono::milliseconds>(std::chrono::seconds(4), o.worker.heartbeat_timeout / 4)));
     }
     w.fork_children();  // before there are threads
     const stop_on_signals guard([&] {

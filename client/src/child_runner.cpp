@@ -18,8 +18,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto patience = 5s;  // from SIGTERM to SIGKILL
 constexpr auto never = clock::time_point::max();
+
+// From SIGTERM to SIGKILL: it ends before the heartbeat does that was not renewed for two thirds of its time.
+std::chrono::milliseconds patience(const worker_options& o) { return std::min<std::chrono::milliseconds>(5s, o.heartbeat_timeout / 4); }
 
 class child_runner : public runner {
 public:
@@ -55,7 +57,7 @@ public:
                 continue;
             }
             m_asked = true;
-            until = clock::now() + patience;
+            until = clock::now() + patience(m_shared->options);
             for (attempt* a : of) a->stop.request_stop();
             try {
                 m_nursery->ask_to_stop(m_child.pid);

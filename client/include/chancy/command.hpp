@@ -7,7 +7,7 @@
 // Exit status 0: succeeded, and standard output, if it is JSON, is the result. 75 (EX_TEMPFAIL): this attempt failed,
 // the job runs again while attempts remain. Any other, or a signal: failed for good. The last lines of both outputs are
 // kept as the error. Asked to stop, or at the time limit in the job's limits, the command's process group gets
-// SIGTERM, and SIGKILL after the patience; a time limit counts as a failed attempt. A memory limit is its RLIMIT_AS.
+// SIGTERM, and SIGKILL after the patience (no more than a quarter of the worker's heartbeat_timeout, so that it ends before others run the job); a time limit counts as a failed attempt. A memory limit is its RLIMIT_AS.
 // When the worker is killed, the shell is killed too, and with executor::processes all that it has started.
 // Threads: may run in several at once.
 #pragma once
