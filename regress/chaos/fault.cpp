@@ -28,6 +28,7 @@ const std::map<std::string, std::unique_ptr<fault> (*)()> faults{
     {"restart", make<restart_server>},
     {"standby", make<standby_away>},
     {"terminate", make<terminate_backends>},
+    {"wal_full", make<wal_full>},
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "fault_server.hpp"
 
 #include "isolation.hpp"
+#include "process.hpp"
 
 #include <libpq-fe.h>
 
@@ -60,10 +61,18 @@ void exhaustion::inject(world& w) {
     }
 }
 
+// What somebody else writes there, until nothing is left.
+void fill(const std::string& disk) {
+    const int file = ::open((disk + "/ballast").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    const std::string block(65536, 'x');
+    while (::write(file, block.data(), block.size()) > 0) {}
+    ::close(file);
+}
+
 void disk_full::prepare(world& w) {
     m_disk = w.folder + "/disk";
     std::filesystem::create_directory(m_disk);
-    mount_small(m_disk, 24);
+    mount_small(m_disk, 24 + static_cast<int>(w.how.seconds / 4));  // finished jobs are kept
     w.create_primary();
     w.prepare_database();
     w.primary->sql("CREATE TABLESPACE small LOCATION '" + m_disk + "'");
@@ -94,11 +103,7 @@ void check_calls(world& w) {
 void disk_full::inject(world& w) {
     while (w.goes_on()) {
         w.injected("disk full");
-        // What somebody else writes there, until nothing is left.
-        const int file = ::open((m_disk + "/ballast").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-        const std::string block(65536, 'x');
-        while (::write(file, block.data(), block.size()) > 0) {}
-        ::close(file);
+        fill(m_disk);
         check_calls(w);
         w.sleep(std::chrono::milliseconds(w.how.heartbeat_timeout / 2));
         std::filesystem::remove(m_disk + "/ballast");
@@ -109,6 +114,38 @@ void disk_full::inject(world& w) {
 }
 
 void disk_full::heal(world&) { std::filesystem::remove(m_disk + "/ballast"); }
+
+void wal_full::prepare(world& w) {
+    m_disk = w.folder + "/disk";
+    std::filesystem::create_directory(m_disk);
+    mount_small(m_disk, 80);
+    w.create_primary("min_wal_size = '32MB'\nmax_wal_size = '32MB'\n");
+    w.primary->stop(server::stop_mode::fast);
+    const std::string before = w.folder + "/primary/pg_wal";
+    run({"/bin/mv", before, m_disk}, {.output = w.folder + "/mv.log", .as_server = true});
+    run({"/bin/ln", "-s", m_disk + "/pg_wal", before}, {.output = w.folder + "/mv.log", .as_server = true});
+    w.primary->start();
+    w.prepare_database();
+    w.panic_allowed = true;
+}
+
+void wal_full::inject(world& w) {
+    while (w.goes_on()) {
+        fill(m_disk);
+        w.injected("disk of the WAL full");
+        // The work goes on in the segments that there are; this hurries it on to the next one.
+        for (int tries = 0; tries < 100 && w.primary->state_of("SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000000))") == "ok"; ++tries) {}
+        w.sleep(std::chrono::milliseconds(w.how.heartbeat_timeout / 2));
+        w.primary->stop(server::stop_mode::kill);
+        heal(w);
+        w.primary->start();
+        w.await_recovery("a full disk of the WAL");
+        w.sleep(1s);
+    }
+    w.seen["PANIC in the server"] = count_in(w.primary->log(), " PANIC: ");
+}
+
+void wal_full::heal(world&) { std::filesystem::remove(m_disk + "/ballast"); }
 
 void crash::prepare(world& w) {
     w.create_primary("fsync = on\n");

@@ -24,6 +24,18 @@ private:
     std::string m_disk;
 };
 
+// No room for WAL: the server ends itself, cannot recover, and is started again by somebody who has made room.
+class wal_full : public fault {
+public:
+    void prepare(world& w) override;
+    void inject(world& w) override;
+    void heal(world& w) override;
+    std::map<std::string, int> least(double) const override { return {{"disk of the WAL full", 1}, {"PANIC in the server", 1}}; }
+
+private:
+    std::string m_disk;
+};
+
 // A backend is killed in the middle of a call, and a worker with it: the server ends all others, recovers, and has forgotten
 // its workers. fsync is on.
 class crash : public fault {
