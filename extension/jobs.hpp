@@ -77,6 +77,8 @@ void remember_place(const pg_uuid_t &id, ItemPointer tid);
 
 // When a job with this id was made, by the clock of who made it; 0 for an id of another layout than Chancy's (push.cpp).
 TimestampTz id_time(const pg_uuid_t &id);
+// The least id that a job pushed at this time, or later, may have. Infinity is a time too.
+pg_uuid_t first_id(TimestampTz time);
 
 // errors with {"attempt": attempt, "traceback": text} appended. A text over 64 KiB is clipped.
 Datum append_error(Datum errors, int32 attempt, bytes text);

@@ -43,31 +43,38 @@ void running_jobs(FunctionCallInfo fcinfo, const rows &out) {
     table_close(rel, AccessShareLock);
 }
 
-// Newest first by the primary key; what does not match is passed over.
+// Newest first by the primary key, those that failed by an index of their own; what does not match is passed over.
 void list_jobs(FunctionCallInfo fcinfo, const rows &out) {
-    bytes queue = argument_text(fcinfo, 0), state = argument_text(fcinfo, 1), func = argument_text(fcinfo, 2);
+    bytes queue = argument_text(fcinfo, 0), wanted = argument_text(fcinfo, 1), func = argument_text(fcinfo, 2), key = argument_text(fcinfo, 7);
     check_given(fcinfo, 4, "up_to");
     int32 up_to = PG_GETARG_INT32(4);
     if (up_to < 1 || up_to > max_batch)
         refuse({nullptr, 0, "up_to"}, psprintf("must be from 1 to %d", max_batch), "Give the size of a page.");
-    if (state.data != nullptr) parse_state(state, {nullptr, 0, "state"});
+    bool failed = wanted.data != nullptr && parse_state(wanted, {nullptr, 0, "state"}) == state::failed;
     require(role_kind::reader);
     Relation rel = table_open(table_oid("jobs"), AccessShareLock);
-    Relation index = index_open(get_relname_relid("jobs_pkey", schema()), AccessShareLock);
-    ScanKeyData key;
-    int keys = 0;
-    if (!fcinfo->args[3].isnull)
-        ScanKeyEntryInitialize(&key, 0, ++keys, BTLessStrategyNumber, InvalidOid, InvalidOid, F_UUID_LT, PG_GETARG_DATUM(3));
-    IndexScanDesc scan = compat::begin_index_scan(rel, index, GetActiveSnapshot(), keys);
-    index_rescan(scan, &key, keys, nullptr, 0);
+    Relation index = index_open(get_relname_relid(failed ? "jobs_failed" : "jobs_pkey", schema()), AccessShareLock);
+    ScanKeyData bounds[3];
+    pg_uuid_t since, before;
+    int count = 0;
+    auto bound = [&](StrategyNumber strategy, RegProcedure compare, Datum id) {
+        ScanKeyEntryInitialize(&bounds[count++], 0, 1, strategy, InvalidOid, InvalidOid, compare, id);
+    };
+    if (!fcinfo->args[3].isnull) bound(BTLessStrategyNumber, F_UUID_LT, PG_GETARG_DATUM(3));
+    if (!fcinfo->args[5].isnull) bound(BTGreaterEqualStrategyNumber, F_UUID_GE, UUIDPGetDatum(&(since = first_id(PG_GETARG_TIMESTAMPTZ(5)))));
+    if (!fcinfo->args[6].isnull) bound(BTLessStrategyNumber, F_UUID_LT, UUIDPGetDatum(&(before = first_id(PG_GETARG_TIMESTAMPTZ(6)))));
+    IndexScanDesc scan = compat::begin_index_scan(rel, index, GetActiveSnapshot(), count);
+    index_rescan(scan, bounds, count, nullptr, 0);
     TupleTableSlot *slot = table_slot_create(rel, nullptr);
-    auto matches = [&](int column, bytes wanted) {
-        return wanted.data == nullptr || view(slot->tts_values[column - 1]) == wanted;
+    auto matches = [&](int column, bytes value) {
+        return value.data == nullptr || (!slot->tts_isnull[column - 1] && view(slot->tts_values[column - 1]) == value);
     };
     while (up_to > 0 && index_getnext_slot(scan, BackwardScanDirection, slot)) {
         CHECK_FOR_INTERRUPTS();
         slot_getallattrs(slot);
-        if (!matches(jobs_queue, queue) || !matches(jobs_state, state) || !matches(jobs_func, func)) continue;
+        if (!matches(jobs_queue, queue) || !matches(jobs_state, wanted) || !matches(jobs_func, func) ||
+            !matches(jobs_unique_key, key))
+            continue;
         tuplestore_puttupleslot(out.store, slot);
         up_to--;
     }

@@ -164,6 +164,14 @@ TimestampTz id_time(const pg_uuid_t &id) {
     return static_cast<TimestampTz>((high >> 4) / 10) - epoch_shift;
 }
 
+pg_uuid_t first_id(TimestampTz time) {
+    constexpr int64 latest = (INT64CONST(1) << 60) / 10 - 1;  // what the ticks' 60 bits can say
+    uint64 high = pg_hton64(static_cast<uint64>(std::clamp(time, -epoch_shift, latest - epoch_shift) + epoch_shift) * 10 << 4);
+    pg_uuid_t id{};
+    memcpy(id.data, &high, 8);
+    return id;
+}
+
 // A column that the user added gets NULL, so one that needs a value cannot be honoured.
 void check_added_columns(table &jobs) {
     TupleDesc desc = RelationGetDescr(jobs.rel);

@@ -103,7 +103,8 @@ constexpr const char *worker_functions =
     "chancy.run_cron(pg_catalog.int4), "
     "chancy.next_runs(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text)";
 constexpr const char *reader_functions =
-    "chancy.list_jobs(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.uuid, pg_catalog.int4), "
+    "chancy.list_jobs(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.uuid, pg_catalog.int4, pg_catalog.timestamptz, "
+    "pg_catalog.timestamptz, pg_catalog.text), "
     "chancy.get_job(pg_catalog.uuid), chancy.get_jobs(pg_catalog._uuid), chancy.get_live_job(pg_catalog.text), "
     "chancy.get_progress(pg_catalog.uuid), chancy.list_queues(), chancy.queue_depths(), chancy.list_workers(), chancy.list_tasks(), "
     "chancy.list_cron(), chancy.next_runs(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text), "

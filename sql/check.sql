@@ -19,7 +19,7 @@ AS $$
     WITH ours AS (
         SELECT c.oid, c.relname, c.reloptions FROM pg_class c WHERE c.relnamespace = 'chancy'::regnamespace AND c.relkind = 'r'
     ), indexes (name) AS (
-        VALUES ('jobs_pkey'), ('jobs_fetch'), ('jobs_unique_key'), ('jobs_running'), ('jobs_fetch_key'), ('jobs_next_run'), ('jobs_unique_until')
+        VALUES ('jobs_pkey'), ('jobs_fetch'), ('jobs_unique_key'), ('jobs_running'), ('jobs_failed'), ('jobs_fetch_key'), ('jobs_next_run'), ('jobs_unique_until')
     ), due AS (
         SELECT j.queue, count(*) AS jobs, min(j.scheduled_at) AS since FROM chancy.jobs j
         WHERE j.state IN ('pending', 'retrying') AND j.scheduled_at <= clock_timestamp() GROUP BY j.queue

@@ -39,6 +39,8 @@ CREATE UNIQUE INDEX jobs_unique_key ON chancy.jobs (unique_key)
     WHERE unique_key IS NOT NULL AND state NOT IN ('succeeded', 'failed');
 -- running_jobs, recovery, delete_queue and the limits of concurrency look only at running jobs, however long the history.
 CREATE INDEX jobs_running ON chancy.jobs (queue, taken_by) WHERE state = 'running';
+-- What failed, to be looked at: a job that succeeds has no entry here, and so costs nothing.
+CREATE INDEX jobs_failed ON chancy.jobs (id) WHERE state = 'failed';
 -- The same order for each key: a fetch of a queue with a limit per key goes from key to key.
 CREATE INDEX jobs_fetch_key ON chancy.jobs (queue, priority DESC, concurrency_key, id)
     WHERE concurrency_key IS NOT NULL AND state IN ('pending', 'retrying');

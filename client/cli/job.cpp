@@ -153,7 +153,7 @@ void add_job(CLI::App& app, context& with) {
 
     struct options {
         std::vector<std::string> ids;
-        std::string state, after, timeout;
+        std::string state, after, since, before, timeout;
         bool progress = false;
         job_filter filter;
     };
@@ -178,12 +178,17 @@ void add_job(CLI::App& app, context& with) {
         for (job_state s : {job_state::pending, job_state::running, job_state::retrying, job_state::succeeded, job_state::failed})
             if (to_string(s) == given.state) given.filter.state = s;
         if (!given.after.empty()) given.filter.after = read_id(given.after);
+        if (!given.since.empty()) given.filter.since = read_time(given.since);
+        if (!given.before.empty()) given.filter.before = read_time(given.before);
         return list(with, given.filter);
     });
     c->add_option("--queue", o->filter.queue, "Of this queue");
     c->add_option("--state", o->state, "pending, running, retrying, succeeded or failed")
         ->check(CLI::IsMember({"pending", "running", "retrying", "succeeded", "failed"}));
     c->add_option("--func", o->filter.func, "Of this func");
+    c->add_option("--key", o->filter.unique_key, "Of this unique_key");
+    c->add_option("--since", o->since, "Pushed at this time or later");
+    c->add_option("--before", o->before, "Pushed before this time");
     c->add_option("--after", o->after, "The next page: the last id of the page before");
     c->add_option("--limit", o->filter.up_to, "At most so many")->capture_default_str();
 

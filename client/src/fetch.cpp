@@ -27,9 +27,10 @@ call<std::optional<job>> get_live_job(const std::string& unique_key) {
 }
 
 call<std::vector<job>> list_jobs(const job_filter& filter) {
-    return {{"list_jobs", "SELECT * FROM chancy.list_jobs($1::text, $2::text, $3::text, $4::uuid, $5::int)",
+    return {{"list_jobs", "SELECT * FROM chancy.list_jobs($1::text, $2::text, $3::text, $4::uuid, $5::int, $6::timestamptz, $7::timestamptz, $8::text)",
              {filter.queue, filter.state ? parameter(to_string(*filter.state)) : std::nullopt, filter.func,
-              filter.after ? parameter(filter.after->to_string()) : std::nullopt, std::to_string(filter.up_to)}},
+              filter.after ? parameter(filter.after->to_string()) : std::nullopt, std::to_string(filter.up_to), instant(filter.since),
+              instant(filter.before), filter.unique_key}},
             read_jobs};
 }
 

@@ -37,7 +37,6 @@ std::vector<queue> read_queues(const result& r) {
 }
 
 parameter number(const std::optional<int>& value) { return value ? parameter(std::to_string(*value)) : std::nullopt; }
-parameter instant(const std::optional<timestamp>& value) { return value ? parameter(to_string(*value)) : std::nullopt; }
 parameter truth(bool value) { return value ? "true" : "false"; }
 
 }  // namespace

@@ -49,5 +49,6 @@ inline void read_nothing(const result&) {}
 [[nodiscard]] std::string array(std::span<const uuid> ids);
 [[nodiscard]] std::string array(std::span<const std::string> texts);
 [[nodiscard]] std::string seconds(std::chrono::milliseconds span);
+[[nodiscard]] inline parameter instant(const std::optional<timestamp>& value) { return value ? parameter(to_string(*value)) : std::nullopt; }
 
 }  // namespace chancy::detail

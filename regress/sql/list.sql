@@ -54,3 +54,19 @@ WITH RECURSIVE page AS (
 SELECT array_agg(cardinality(ids)) AS pages,
     (SELECT array_agg(i) FROM page p, unnest(p.ids) i) = (SELECT array_agg(id ORDER BY id DESC) FROM chancy.jobs) AS all_in_order
 FROM page;
+-- By time and key; what failed has an index, and leaves it when it runs again.
+SELECT (chancy.push('t.1', unique_key => 'timed') IS NOT NULL) AS pushed;
+SELECT clock_timestamp() AS middle \gset
+SELECT count(*) FROM chancy.push_many('[{"func": "t.2"}, {"func": "t.3"}]');
+SELECT func FROM chancy.list_jobs(since => :'middle');
+SELECT func FROM chancy.list_jobs(before => :'middle', up_to => 1);
+SELECT count(*) FROM chancy.list_jobs(since => '-infinity', before => 'infinity', up_to => 1000);
+SELECT count(*) FROM chancy.list_jobs(since => 'infinity');
+SELECT count(*) FROM chancy.list_jobs(before => '1900-01-01');
+SELECT func FROM chancy.list_jobs(unique_key => 'timed');
+SELECT count(*) FROM chancy.list_jobs('default', 'pending', NULL, NULL, 10, :'middle', 'infinity', 'timed');
+SELECT count(*) FROM chancy.cancel_jobs((SELECT array_agg(id) FROM chancy.list_jobs('default')));
+SELECT func, state FROM chancy.list_jobs(state => 'failed');
+SELECT func FROM chancy.list_jobs('default', 'failed', since => :'middle', up_to => 1);
+SELECT chancy.retry_job(id) FROM chancy.list_jobs(state => 'failed', func => 't.2');
+SELECT func FROM chancy.list_jobs(state => 'failed');

@@ -42,6 +42,8 @@ struct job_filter {
     std::optional<std::string> func{};
     std::optional<uuid> after{};  // the last id of the page before
     int up_to = 100;
+    std::optional<timestamp> since{}, before{};  // pushed in this time: since counts, before does not
+    std::optional<std::string> unique_key{};
 };
 
 // ---- each call described, once: src/<capability>.cpp

@@ -4,6 +4,7 @@ ALTER INDEX chancy.jobs_pkey SET (fillfactor = 45);
 ALTER TABLE chancy.jobs ADD COLUMN concurrency_key text COLLATE "C";
 DROP INDEX chancy.jobs_running;
 CREATE INDEX jobs_running ON chancy.jobs (queue, taken_by) WHERE state = 'running';
+CREATE INDEX jobs_failed ON chancy.jobs (id) WHERE state = 'failed';
 CREATE INDEX jobs_fetch_key ON chancy.jobs (queue, priority DESC, concurrency_key, id)
     WHERE concurrency_key IS NOT NULL AND state IN ('pending', 'retrying');
 ALTER TABLE chancy.queues
