@@ -1,5 +1,6 @@
 // chancy: the queue on the command line.
 #include "cli.hpp"
+#include "dashboard.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -51,6 +52,7 @@ Exit codes: 0 done, 1 error, 2 wrong usage, 3 no such thing or nothing to do, 4 
     chancy::cli::add_metrics(app, context);
     chancy::cli::add_leadership(app, context);
     chancy::cli::add_doctor(app, context);
+    chancy::cli::add_dashboard(app, context);
 
     try {
         app.parse(argc, argv);

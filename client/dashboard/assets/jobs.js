@@ -1,0 +1,100 @@
+// The list of jobs, one job, and a job to be pushed.
+import { act, get, may } from './api.js';
+import { el, field, jobLink, json, number, queueLink, span, state, table, when } from './dom.js';
+
+const states = ['pending', 'running', 'retrying', 'succeeded', 'failed'];
+const times = ['since', 'before'];
+const local = date => new Date(date - date.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+const live = s => s === 'pending' || s === 'running' || s === 'retrying';
+
+function filters(query) {
+  const input = name => el('input', { name, value: query.get(name) ?? '' });
+  const time = name => el('input', { name, type: 'datetime-local', value: query.get(name) ? local(new Date(query.get(name))) : '' });
+  return el('form', { class: 'row', onsubmit: e => {
+    e.preventDefault();
+    const asked = new URLSearchParams([...new FormData(e.target)].filter(([, v]) => v).map(([k, v]) => [k, times.includes(k) ? new Date(v).toISOString() : v]));
+    location.hash = `#/jobs?${asked}`;
+  } },
+  field('State', el('select', { name: 'state' }, el('option', { value: '' }, 'any'), states.map(s => el('option', { selected: query.get('state') === s }, s)))),
+  field('Queue', input('queue')), field('Func', input('func')), field('Key', input('key')), field('Pushed since', time('since')), field('Pushed before', time('before')), el('button', { class: 'main' }, 'Show'));
+}
+
+// All jobs of the filter, page after page.
+async function bulk(what, path, query, again) {
+  const filter = Object.fromEntries([...query].filter(([k, v]) => v && k !== 'after' && k !== 'up_to'));
+  const more = ['func', 'key', ...times].filter(k => filter[k]).map(k => `, ${k} ${filter[k]}`).join('');
+  if (!confirm(`${what} all ${filter.state} jobs of queue ${filter.queue}${more}?`)) return;
+  for (;;) {
+    const answer = await act(what, 'POST', path, filter);
+    if (!answer || answer.tried < 1000) break;
+    filter.after = answer.after;
+  }
+  again();
+}
+
+export async function jobs(main, query, again) {
+  const asked = new URLSearchParams(query);
+  const rows = await get(`/jobs?${asked}`);
+  const tools = el('div', { class: 'row' });
+  if (may('operator') && query.get('queue') && query.get('state')) {
+    if (live(query.get('state'))) tools.append(el('button', { onclick: () => bulk('Cancel', '/jobs/cancel', query, again) }, 'Cancel all of these'));
+    else tools.append(el('button', { onclick: () => bulk('Retry', '/jobs/retry', query, again) }, 'Retry all of these'));
+  } else if (may('operator')) tools.append(el('span', { class: 'soft' }, 'Choose a queue and a state to cancel or retry all jobs at once.'));
+  main.append(el('h1', {}, 'Jobs'), filters(query), tools, table('Jobs, the newest first', [
+    ['Job', j => jobLink(j.id), 'id'], ['State', j => state(j.state)], ['Func', j => j.func], ['Queue', j => queueLink(j.queue)], ['Priority', j => number(j.priority), 'number'],
+    ['Attempts', j => `${j.attempts} of ${j.max_attempts}`, 'number'], ['Pushed', j => when(j.created_at)], ['Last error', j => j.error]], rows));
+  if (rows.length >= Number(query.get('up_to') ?? 50)) {
+    asked.set('after', rows.at(-1).id);
+    main.append(el('a', { href: `#/jobs?${asked}` }, 'Older jobs'));
+  }
+  if (may('operator')) main.append(pushForm());
+}
+
+function pushForm() {
+  return el('details', {}, el('summary', {}, 'Push a job'), el('form', { onsubmit: async e => {
+    e.preventDefault();
+    const f = new FormData(e.target);
+    let kwargs;
+    try { kwargs = JSON.parse(f.get('kwargs')); } catch { kwargs = f.get('kwargs'); }
+    const answer = await act('Push', 'POST', '/jobs', { jobs: [{ func: f.get('func'), queue: f.get('queue'), kwargs, priority: Number(f.get('priority')), ...(f.get('unique_key') ? { unique_key: f.get('unique_key') } : {}) }] });
+    if (answer) location.hash = `#/job/${answer[0].id}`;
+  } }, el('div', { class: 'row' }, field('Func', el('input', { name: 'func', required: true })), field('Queue', el('input', { name: 'queue', value: 'default', required: true })),
+    field('Priority', el('input', { name: 'priority', type: 'number', value: 0 })), field('Unique key', el('input', { name: 'unique_key' }))),
+  field('Kwargs (JSON)', el('textarea', { name: 'kwargs', rows: 3 }, '{}')), el('button', { class: 'main' }, 'Push')));
+}
+
+function timeline(j) {
+  const steps = [[j.created_at, 'pushed'], [j.scheduled_at > j.created_at ? j.scheduled_at : null, live(j.state) ? 'due' : 'was due'], [j.started_at, `attempt started by ${j.taken_by ?? 'a worker'}`], [j.completed_at, j.state]];
+  const known = steps.filter(([at]) => at).sort(([a], [b]) => Date.parse(a) - Date.parse(b));
+  return el('ol', { class: 'timeline' }, known.map(([at, what], i) => el('li', {}, when(at), ` ${what}`, i > 0 ? el('span', { class: 'soft' }, ` (${span((Date.parse(at) - Date.parse(known[i - 1][0])) / 1000)} later)`) : null)));
+}
+
+function copyForm(j) {
+  const hidden = JSON.stringify(j.kwargs).includes('(hidden)');
+  return el('details', {}, el('summary', {}, 'Change and run anew'), el('p', { class: 'soft' }, 'Pushes a corrected copy; this job stays as it is. A step of a workflow is not replaced by its copy.'),
+    el('form', { onsubmit: async e => {
+      e.preventDefault();
+      const f = new FormData(e.target), changed = { priority: Number(f.get('priority')), queue: f.get('queue'), max_attempts: Number(f.get('max_attempts')) };
+      if (!hidden) { try { changed.kwargs = JSON.parse(f.get('kwargs')); } catch { changed.kwargs = f.get('kwargs'); } }
+      const answer = await act('Push a copy', 'POST', `/jobs/${j.id}/copy`, changed);
+      if (answer) location.hash = `#/job/${answer[0].id}`;
+    } }, hidden ? el('p', {}, 'Its kwargs are hidden from you and stay as they are.') : field('Kwargs (JSON)', el('textarea', { name: 'kwargs', rows: 8 }, JSON.stringify(j.kwargs, null, 2))),
+    el('div', { class: 'row' }, field('Queue', el('input', { name: 'queue', value: j.queue })), field('Priority', el('input', { name: 'priority', type: 'number', value: j.priority })),
+      field('Attempts', el('input', { name: 'max_attempts', type: 'number', min: 1, value: j.max_attempts })), el('button', { class: 'main' }, 'Push the copy'))));
+}
+
+export async function job(main, query, again, id) {
+  const j = await get(`/jobs/${id}`);
+  const tools = el('div', { class: 'row' });
+  const button = (text, path) => el('button', { class: 'main', onclick: async () => { await act(text, 'POST', `/jobs/${id}/${path}`); again(); } }, text);
+  if (may('operator')) tools.append(live(j.state) ? button('Cancel', 'cancel') : button('Retry', 'retry'));
+  main.append(el('h1', {}, j.func, ' ', state(j.state)), tools, el('dl', {}, [['Id', j.id], ['Queue', queueLink(j.queue)], ['Attempts', `${j.attempts} of ${j.max_attempts}`], ['Priority', j.priority],
+    ['Unique key', j.unique_key ?? '–'], ['Concurrency key', j.concurrency_key ?? '–'], ['Worker', j.taken_by ?? '–'], ['Workers that died with it', j.recoveries]].flatMap(([t, d]) => [el('dt', {}, t), el('dd', {}, d)])));
+  if (j.progress && typeof j.progress === 'object') main.append(el('h2', {}, 'Progress'), el('progress', { max: 100, value: j.progress.percent ?? 0, 'aria-label': 'Progress' }), el('p', {}, `${j.progress.percent ?? '–'} % ${j.progress.message ?? ''}`));
+  if (Array.isArray(j.errors) && j.errors.length) main.append(el('h2', {}, 'Errors, the last one first'), ...j.errors.toReversed().map(e => el('section', {}, el('h3', {}, `Attempt ${Number(e.attempt ?? 0) + 1}`), json(e.traceback ?? e))));
+  else if (typeof j.errors === 'string') main.append(el('h2', {}, 'Errors'), json(j.errors));
+  main.append(el('h2', {}, 'Timeline'), timeline(j), el('h2', {}, 'Kwargs'), json(j.kwargs));
+  if (may('operator') && !live(j.state)) main.append(copyForm(j));
+  if (j.result !== null) main.append(el('h2', {}, 'Result'), json(j.result));
+  main.append(el('h2', {}, 'Meta'), json(j.meta), el('h2', {}, 'Limits'), json(j.limits));
+}

@@ -1,0 +1,163 @@
+// The HTTP API: the program as a whole, asked over HTTP.
+#include "served.hpp"
+
+using namespace std::chrono_literals;
+using chancy::json;
+using test::body_of, test::fail_all, test::get, test::post, test::served;
+
+namespace {
+
+// Does the value have the schema's form? The first thing that it has not, or nothing.
+std::string misfit(const json& value, json schema, const json& all) {
+    if (schema.contains("$ref")) {
+        const std::string name = schema["$ref"].get<std::string>();
+        schema = all["components"]["schemas"][name.substr(name.rfind('/') + 1)];
+    }
+    if (!schema.contains("type")) return {};
+    const json types = schema["type"].is_array() ? schema["type"] : json::array({schema["type"]});
+    const bool fits = std::ranges::any_of(types, [&](const json& t) {
+        return (t == "null" && value.is_null()) || (t == "string" && value.is_string()) || (t == "integer" && value.is_number_integer()) || (t == "number" && value.is_number()) ||
+               (t == "boolean" && value.is_boolean()) || (t == "object" && value.is_object()) || (t == "array" && value.is_array());
+    });
+    if (!fits) return value.dump() + " is no " + types.dump();
+    for (const json& name : schema.value("required", json::array()))
+        if (value.is_object() && !value.contains(name.get<std::string>())) return "without " + name.get<std::string>();
+    if (value.is_object() && schema.contains("properties"))
+        for (const auto& [name, s] : schema["properties"].items())
+            if (value.contains(name))
+                if (const auto m = misfit(value[name], s, all); !m.empty()) return name + ": " + m;
+    if (value.is_array() && schema.contains("items"))
+        for (const json& one : value)
+            if (const auto m = misfit(one, schema["items"], all); !m.empty()) return m;
+    return {};
+}
+
+class dashboard : public test::db_test {};
+
+}  // namespace
+
+TEST_F(dashboard, every_route_is_described_and_answers_as_it_is_described) {
+    served d;
+    auto admin = d.admin();
+    const json api = get(admin, "/openapi.json");
+    (void)db.declare_queue({.name = "q"});
+    const json job = post(admin, "/jobs", {{"jobs", {{{"func", "f"}, {"queue", "q"}}, {{"func", "g"}, {"queue", "q"}}}}});
+    fail_all("q", "Traceback\\nboom");
+    test::sql("SELECT chancy.schedule_cron('k/1', '0 4 * * *', '{\"func\": \"f\", \"queue\": \"q\"}')");
+    const std::string flow = test::sql("SELECT chancy.push_workflow('w', '[{\"step\": \"a\", \"func\": \"f\", \"queue\": \"later\"}, {\"step\": \"b\", \"func\": \"f\", \"after\": [\"a\"]}]')").at(0);
+    test::holder snapshot("SELECT 1 FROM chancy.jobs LIMIT 1");
+    const auto fill = [&](std::string path) {
+        const auto put = [&](const std::string& what, const std::string& by) {
+            if (const auto at = path.find(what); at != std::string::npos) path.replace(at, what.size(), by);
+        };
+        put("{key}", "k%2F1");
+        put("{name}", path.starts_with("/metrics") ? "global%3Athroughput" : "q");
+        put("{id}", path.starts_with("/workflows") ? flow : job[0]["id"].get<std::string>());
+        return path;
+    };
+    const auto check = [&](const std::string& method, const std::string& path) {
+        const json& o = api["paths"][path][method];
+        const auto at = "/api/v1" + fill(path);
+        json body = json::object();
+        if (o.contains("requestBody") && o["requestBody"]["required"] == true) body = {{"queue", "q"}, {"state", "failed"}};
+        if (path == "/jobs") body = {{"jobs", {{{"func", "f"}, {"queue", "q"}}}}};
+        const auto r = method == "get" ? admin.Get(at) : method == "post" ? admin.Post(at, body.dump(), "application/json") : admin.Delete(at);
+        ASSERT_TRUE(r) << method << path;
+        EXPECT_EQ(r->status, 200) << method << path << r->body;
+        EXPECT_EQ(misfit(json::parse(r->body), o["responses"]["200"]["content"]["application/json"]["schema"], api), "") << method << ' ' << path << r->body;
+    };
+    int routes = 0;
+    for (const char* method : {"get", "post", "delete"})
+        for (const auto& [path, operations] : api["paths"].items()) {
+            if (!operations.contains(method) || path == "/events" || path == "/session") continue;
+            check(method, path);
+            ++routes;
+        }
+    EXPECT_EQ(routes, 13 + 15);
+    (void)get(admin, "/nothing", 404);
+}
+
+TEST_F(dashboard, jobs_by_filter_and_page_and_a_corrected_copy) {
+    served d;
+    auto admin = d.admin();
+    const auto first = db.push({.func = "one", .kwargs = {{"n", 1}}, .unique_key = "k/1"});
+    for (int i = 0; i < 5; ++i) (void)db.push({.func = "two"});
+    EXPECT_EQ(get(admin, "/jobs?func=one").at(0).at("id"), first.to_string());
+    EXPECT_EQ(get(admin, "/jobs?key=k%2F1").size(), 1u);
+    EXPECT_EQ(get(admin, "/jobs?key=none").size(), 0u);
+    EXPECT_EQ(get(admin, "/jobs?key=k%2F1&since=2100-01-01T00:00:00Z").size(), 0u);
+    EXPECT_EQ(get(admin, "/jobs?since=2020-01-01T00:00:00Z").size(), 6u);
+    EXPECT_EQ(get(admin, "/jobs?state=running").size(), 0u);
+    const json page = get(admin, "/jobs?up_to=4");
+    const json rest = get(admin, "/jobs?up_to=4&after=" + page.at(3).at("id").get<std::string>());
+    EXPECT_EQ(page.size() + rest.size(), 6u);
+    EXPECT_EQ(rest.back().at("id"), first.to_string());
+    EXPECT_EQ(get(admin, "/jobs?before=2020-01-01T00:00:00Z").size(), 0u);
+    EXPECT_EQ(get(admin, "/jobs?before=2100-01-01T00:00:00Z").size(), 6u);
+    // Between the first and the others: the time in an id is where the page begins.
+    const std::string between = test::sql("SELECT to_char(chancy.id_time('" + page.at(3).at("id").get<std::string>() + "') AT TIME ZONE 'UTC' + interval '1 microsecond', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')").at(0);
+    EXPECT_EQ(get(admin, "/jobs?before=" + between).at(0).at("id"), page.at(3).at("id"));
+    EXPECT_EQ(get(admin, "/jobs?since=" + between).size(), 3u);
+
+    // Not while it waits; when it has failed, the copy has what was changed and all else as it was.
+    (void)post(admin, "/jobs/" + first.to_string() + "/copy", {{"priority", 3}}, 409);
+    fail_all("default", "Traceback\\nValueError: no");
+    EXPECT_EQ(get(admin, "/jobs?func=one").at(0).at("error"), "ValueError: no");
+    const json copy = post(admin, "/jobs/" + first.to_string() + "/copy", {{"kwargs", {{"n", 2}}}, {"priority", 3}});
+    const auto j = db.get_job(*chancy::uuid::parse(copy.at(0).at("id").get<std::string>()));
+    EXPECT_EQ(j->kwargs, (json{{"n", 2}}));
+    EXPECT_EQ(j->priority, 3);
+    EXPECT_EQ(j->unique_key, "k/1");
+    EXPECT_EQ(j->meta.at("copy_of"), first.to_string());
+    EXPECT_EQ(db.get_job(first)->state, chancy::job_state::failed);
+
+    const json bulk = post(admin, "/jobs/retry", {{"queue", "default"}, {"state", "failed"}, {"func", "two"}});
+    EXPECT_EQ(bulk.at("tried"), 5);
+    EXPECT_EQ(bulk.at("done"), 5);
+    EXPECT_EQ(post(admin, "/jobs/cancel", {{"queue", "default"}, {"state", "pending"}, {"func", "two"}}).at("done"), 5);
+}
+
+TEST_F(dashboard, problems_tell_sqlstate_and_element) {
+    served d;
+    auto admin = d.admin();
+    const json bad = post(admin, "/jobs", {{"jobs", {{{"func", "f"}}, {{"func", "f"}, {"priority", "x"}}}}}, 400);
+    EXPECT_EQ(bad.at("path"), "jobs[1].priority");
+    EXPECT_EQ(bad.at("sqlstate").get<std::string>().size(), 5u);
+    EXPECT_TRUE(get(admin, "/jobs").empty());
+    EXPECT_EQ(get(admin, "/jobs?state=strange", 400).at("status"), 400);
+    EXPECT_EQ(get(admin, "/jobs?stat=failed", 400).at("path"), "stat");
+    EXPECT_EQ(get(admin, "/jobs/no-uuid", 400).at("sqlstate"), "22P02");
+    (void)get(admin, "/jobs/00000000-0000-0000-0000-000000000000", 404);
+    (void)body_of(admin.Post("/api/v1/jobs", "{", "application/json"), 400);
+    (void)body_of(admin.Post("/api/v1/jobs", std::string(5000, '['), "application/json"), 400);
+    (void)body_of(admin.Post("/api/v1/jobs", "jobs=1", "application/x-www-form-urlencoded"), 415);
+    const auto huge = admin.Post("/api/v1/jobs", std::string(2 << 20, ' '), "application/json");
+    EXPECT_TRUE(!huge || huge->status == 413);
+    for (const char* path : {"/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/style.css/../../etc/passwd", "//etc/passwd"}) EXPECT_EQ(admin.Get(path)->status, 404) << path;
+    const auto longest = admin.Get("/api/v1/queues/" + std::string(8000, 'a'));
+    EXPECT_TRUE(longest && longest->status != 200);
+    (void)get(admin, "/queues");  // and it still answers
+}
+
+TEST_F(dashboard, events_come_as_they_happen_to_as_many_as_may_listen) {
+    served d({"--listeners", "1"});
+    auto admin = d.admin(), second = d.admin();
+    std::atomic<bool> heard = false, enough = false;
+    std::thread listening([&] {
+        (void)admin.Get("/api/v1/events", [&](const char* data, std::size_t size) {
+            if (std::string(data, size).find("queue.paused") != std::string::npos) heard = true;
+            return !enough;
+        });
+    });
+    (void)db.declare_queue({.name = "q"});
+    const auto happen = [&] {
+        (void)db.pause_queue("q");
+        (void)db.resume_queue("q");
+        return heard.load();
+    };
+    EXPECT_TRUE(test::eventually(happen));
+    EXPECT_EQ(get(second, "/events", 503).at("status"), 503);
+    enough = true;
+    happen();
+    listening.join();
+}
