@@ -42,6 +42,8 @@ void add_doctor(CLI::App& app, context& with);
 void print_queue_stats(const context& with, const std::vector<queue_stats>& queues);
 
 // push --file: the jobs of a file (-: standard input), one JSON object a line.
+// A job from a line of JSON; its keys are push's parameter names, and what it does not name is as in job. Throws std::runtime_error.
+[[nodiscard]] new_job read_job(const std::string& line, new_job job);
 int push_stream(const context& with, const std::string& file, const new_job& defaults);
 
 // ---- reading: each throws CLI::ValidationError, which ends with exit code 2

@@ -106,7 +106,8 @@ private:
     std::chrono::steady_clock::time_point m_last{};
 };
 
-// A line's keys are push's parameter names; what it does not name is as in the options.
+}  // namespace
+
 new_job read_job(const std::string& line, new_job job) {
     const json object = json::parse(line, nullptr, false);
     if (!object.is_object()) throw std::runtime_error("not a JSON object");
@@ -140,8 +141,6 @@ new_job read_job(const std::string& line, new_job job) {
     if (job.func.empty()) throw std::runtime_error("func is missing");
     return job;
 }
-
-}  // namespace
 
 int push_stream(const context& with, const std::string& file, const new_job& defaults) {
     line_reader in(file);

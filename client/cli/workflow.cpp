@@ -3,12 +3,13 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <sstream>
 
 namespace chancy::cli {
 namespace {
 
 struct options {
-    std::string file, name, policy = "fail", id;
+    std::string file, name, policy = "fail", id, then, age = "7d";
     std::optional<std::string> state;
     int up_to = 100;
 };
@@ -36,6 +37,40 @@ int push(const context& with, const options& o) {
     const uuid id = db.push_workflow(workflow::from(o.name, std::move(steps), read_policy(o.policy)));
     if (with.json) print_json({{"id", id.to_string()}});
     else std::cout << id.to_string() << '\n';
+    return ok;
+}
+
+int group(const context& with, const options& o) {
+    std::istringstream in(read_all(o.file));
+    std::vector<new_job> jobs;
+    int number = 0;
+    for (std::string line; ++number, std::getline(in, line);) {
+        if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+        try {
+            jobs.push_back(read_job(line, {}));
+        } catch (const std::exception& e) {
+            throw CLI::ValidationError("file", "line " + std::to_string(number) + ": " + e.what());
+        }
+    }
+    new_job then;
+    try {
+        then = read_job(o.then, {});
+    } catch (const std::exception& e) {
+        throw CLI::ValidationError("--then", e.what());
+    }
+    const uuid id = with.connect().push_group(o.name, jobs, then);
+    if (with.json) print_json({{"id", id.to_string()}});
+    else std::cout << id.to_string() << '\n';
+    return ok;
+}
+
+int prune(const context& with, const options& o) {
+    client db = with.connect();
+    const auto age = read_duration(o.age);
+    int deleted = 0;
+    for (int n = 1; n > 0; deleted += n) n = db.prune_workflows(age, 1000);
+    if (with.json) print_json({{"deleted", deleted}});
+    else std::cout << deleted << " deleted\n";
     return ok;
 }
 
@@ -126,6 +161,13 @@ Example:
     c = add("add", "Add the steps in a file to a workflow that runs", add_more);
     with_id(c);
     c->add_option("file", o->file, "A JSON array of steps, or - for standard input")->required();
+    c = add("group", "Push the jobs in a file, and one more when all of them have ended; prints the workflow's id", group);
+    c->add_option("name", o->name, "A name for people")->required();
+    c->add_option("file", o->file, "A JSON object for each job, one a line, or - for standard input")->required();
+    c->add_option("--then", o->then, "The job that runs when all have ended, however they ended: a JSON object")->required();
+    c->footer(R"(Example:
+  printf '{"func": "resize", "kwargs": {"n": %d}}\n' 1 2 3 | chancy workflow group album - --then '{"func": "album.ready"}')");
+    add("prune", "Delete workflows that finished long ago, not their jobs", prune)->add_option("--age", o->age, "Finished longer ago than this")->capture_default_str();
     add("results", "What the steps returned that a step's job waited for", results)->add_option("job", o->id, "The job's id")->required();
     with_id(add("show", "The steps of a workflow", show));
     c = add("list", "Workflows, the newest first", list);

@@ -134,7 +134,8 @@ TEST_F(soak, nothing_grows) {
         }
     }
     // All of them end, and then there is nothing but the idle worker.
-    EXPECT_TRUE(eventually([] { return test::sql("SELECT count(*) FROM chancy.jobs WHERE state IN ('pending', 'running', 'retrying')").at(0) == "0"; }));
+    EXPECT_TRUE(eventually([] { return test::sql("SELECT count(*) FROM chancy.jobs WHERE state IN ('pending', 'running', 'retrying')").at(0) == "0"; }))
+        << ::testing::PrintToString(test::sql("SELECT queue || ' ' || func || ' ' || state || ' ' || count(*) FROM chancy.jobs WHERE state IN ('pending', 'running', 'retrying') GROUP BY queue, func, state"));
     ASSERT_TRUE(first);
     const figures last = look();
     std::cout << "at the end: " << last << std::endl;
