@@ -15,11 +15,15 @@ protected:
     }
     void TearDown() override { test::sql("DELETE FROM chancy.tasks"); }
 
+    // As if it had been claimed as long ago as a heartbeat lasts.
+    static void claimed_before() { test::sql("UPDATE chancy.jobs SET started_at = started_at - interval '1 s' WHERE state = 'running'"); }
+
     // Claimed by a worker that has died since.
     chancy::job orphan(int recoveries = 0) {
         db.heartbeat("dead", {}, {"default"}, 1s);
         const auto j = claim({.func = "a"}, "dead");
         test::sql("UPDATE chancy.jobs SET recoveries = " + std::to_string(recoveries) + " WHERE id = '" + j.id.to_string() + "'");
+        claimed_before();
         EXPECT_TRUE(eventually([] { return test::sql("SELECT 1 FROM chancy.workers WHERE expires_at < clock_timestamp()").size() == 1; }));
         return j;
     }
@@ -35,6 +39,7 @@ TEST_F(maintenance, recovers_jobs_of_expired_workers) {
     EXPECT_EQ(db.recover_jobs().recovered, 0);
 
     ASSERT_EQ(db.fetch_jobs("default", "dead").size(), 1u);
+    claimed_before();
     EXPECT_EQ(db.recover_jobs(1, 90s, 10).failed, 1);
     EXPECT_EQ(db.get_job(j.id)->state, job_state::failed);
 }
