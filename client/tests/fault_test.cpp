@@ -47,6 +47,7 @@ TEST_F(fault, terminated_backends_lose_no_job_and_no_result) {
 
 TEST_F(fault, jobs_of_a_lost_reply_are_released) {
     m_options.worker_id = "fixed";
+    m_options.heartbeat_interval = 1s;  // so often it looks for them
     chancy::worker w(m_options);
     w.on("a", [](job_context&) {});
     std::thread on([&] { w.run(); });

@@ -176,6 +176,7 @@ TEST_F(progress, who_asks_while_the_server_does_not_answer_can_be_stopped) {
         test::sql("TRUNCATE stopped");
         auto o = options(where);
         o.grace = 0s;
+        o.heartbeat_timeout = 9s;  // a third of it the fetch waits for an answer, too
         chancy::worker w(o);
         w.on("asks", [](job_context& job) {
             try {
