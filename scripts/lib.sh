@@ -1,5 +1,9 @@
 # What the scripts share. To be sourced by bash scripts that have set -euo pipefail.
 
+# What the tests serve, they serve on this machine.
+export no_proxy="localhost,127.0.0.1${no_proxy:+,$no_proxy}"
+export NO_PROXY=$no_proxy
+
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$ROOT/build
 

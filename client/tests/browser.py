@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """browser.py PROGRAM FOLDER: every page of the dashboard and every action, in a headless Chromium, at the width of a phone and of a
-desk; pictures go to the folder. Against the server that PG* names, in a database of its own."""
+desk; pictures go to the folder. Skipped (77) where no browser starts. Against the server that PG* names, in a database of its own."""
 import json, os, shutil, subprocess, sys, tempfile
 
 import psycopg
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -50,11 +51,15 @@ def serve():
 def chromium(profile):
     options = Options()
     for flag in ('--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-                 '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', f'--user-data-dir={profile}'):
+                 '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', '--no-proxy-server', f'--user-data-dir={profile}'):
         options.add_argument(flag)
     options.binary_location = shutil.which('chromium')
     options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
-    return webdriver.Chrome(service=Service(shutil.which('chromedriver')), options=options)
+    try:
+        return webdriver.Chrome(service=Service(shutil.which('chromedriver')), options=options)
+    except WebDriverException as e:
+        print(f'no browser starts here: {e}')
+        sys.exit(77)
 
 
 class Tour:
@@ -181,7 +186,11 @@ def main():
     db = database()
     run, password, url = serve()
     with tempfile.TemporaryDirectory() as profile:
-        driver = chromium(profile)
+        try:
+            driver = chromium(profile)
+        except SystemExit:
+            run.terminate()
+            raise
         try:
             t = Tour(driver, url, db)
             driver.get(url)
