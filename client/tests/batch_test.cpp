@@ -9,6 +9,7 @@
 using chancy::batch_options;
 using chancy::job_state;
 using test::eventually;
+using test::running;
 using namespace std::chrono_literals;
 
 namespace {
@@ -28,28 +29,10 @@ protected:
         for (const auto& p : db.push_many(jobs)) ids.push_back(p.id);
         return ids;
     }
-    bool reaches(const chancy::uuid& id, job_state state) {
-        return eventually([&] { return db.get_job(id)->state == state; });
-    }
     std::string last_error(const chancy::uuid& id) {
         const auto job = db.get_job(id);
         return job->errors.empty() ? "" : job->errors.back().at("traceback").get<std::string>();
     }
-};
-
-class running {
-public:
-    explicit running(chancy::worker& w) : m_worker(w), m_thread([&w] { w.run(); }) {}
-    ~running() { stop(); }
-    void stop() {
-        if (!m_thread.joinable()) return;
-        m_worker.stop();
-        m_thread.join();
-    }
-
-private:
-    chancy::worker& m_worker;
-    std::thread m_thread;
 };
 
 int number(const chancy::batch_job& job) { return job.get<int>("n"); }

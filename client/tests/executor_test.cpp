@@ -13,6 +13,7 @@
 using chancy::job_context;
 using chancy::job_state;
 using test::eventually;
+using test::running;
 using namespace std::chrono_literals;
 
 namespace {
@@ -22,25 +23,7 @@ protected:
     static chancy::worker_options options() {
         return {.concurrency = 2, .run_on = chancy::executor::processes, .poll_interval = 1h, .log = [](chancy::log_level, const std::string&) {}};
     }
-    bool reaches(const chancy::uuid& id, job_state state) {
-        return eventually([&] { return db.get_job(id)->state == state; });
-    }
     std::string last_error(const chancy::uuid& id) { return db.get_job(id)->errors.back().at("traceback"); }
-};
-
-class running {
-public:
-    explicit running(chancy::worker& w) : m_worker(w), m_thread([&w] { w.run(); }) {}
-    ~running() { stop(); }
-    void stop() {
-        if (!m_thread.joinable()) return;
-        m_worker.stop();
-        m_thread.join();
-    }
-
-private:
-    chancy::worker& m_worker;
-    std::thread m_thread;
 };
 
 chancy::json limit(const char* kind, long long value) { return {{{"t", kind}, {"v", value}}}; }

@@ -46,6 +46,22 @@ private:
     PGconn* m_connection;
 };
 
+// A worker that runs as long as this lives.
+class running {
+public:
+    explicit running(chancy::worker& w) : m_worker(w), m_thread([&w] { w.run(); }) {}
+    ~running() { stop(); }
+    void stop() {
+        if (!m_thread.joinable()) return;
+        m_worker.stop();
+        m_thread.join();
+    }
+
+private:
+    chancy::worker& m_worker;
+    std::thread m_thread;
+};
+
 // Each test finds empty tables.
 class db_test : public ::testing::Test {
 protected:
@@ -53,6 +69,9 @@ protected:
     chancy::client db{""};
     // A pushed job, claimed by this worker.
     chancy::job claim(chancy::new_job wanted, const std::string& worker_id = "tester");
+    bool reaches(const chancy::uuid& id, chancy::job_state state) {
+        return eventually([&] { return db.get_job(id)->state == state; });
+    }
 };
 
 }  // namespace test

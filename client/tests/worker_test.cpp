@@ -8,6 +8,7 @@
 using chancy::job_context;
 using chancy::job_state;
 using test::eventually;
+using test::running;
 using namespace std::chrono_literals;
 
 namespace {
@@ -18,25 +19,6 @@ protected:
     static chancy::worker_options options() {
         return {.concurrency = 2, .poll_interval = 1h, .log = [](chancy::log_level, const std::string&) {}};
     }
-    bool reaches(const chancy::uuid& id, job_state state) {
-        return eventually([&] { return db.get_job(id)->state == state; });
-    }
-};
-
-// Runs while it lives.
-class running {
-public:
-    explicit running(chancy::worker& w) : m_worker(w), m_thread([&w] { w.run(); }) {}
-    ~running() { stop(); }
-    void stop() {
-        if (!m_thread.joinable()) return;
-        m_worker.stop();
-        m_thread.join();
-    }
-
-private:
-    chancy::worker& m_worker;
-    std::thread m_thread;
 };
 
 }  // namespace
