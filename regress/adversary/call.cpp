@@ -47,10 +47,14 @@ bool worker::call_at_once(const std::string& sql, permits more, answer* a) {
     if (m_buffers || m_world.get().run != mode::contract) return call(sql, more, a);
     if (!call("SET chancy.push_mode = immediate", {})) return false;
     bool done = call(sql, more, a);
-    // It may be cancelled, as any statement here, and must not stay undone.
-    for (int tries = 0; tries < 10 && m_connection && !m_world.failed(); tries++)
-        if (call("RESET chancy.push_mode", {})) break;
+    restore_push_mode();
     return done;
+}
+
+// It may be cancelled, as any statement here, and must not stay undone. After a lost connection there is another one, which may buffer.
+void worker::restore_push_mode() {
+    for (int tries = 0; tries < 10 && m_connection && !m_world.failed(); tries++)
+        if (call(m_buffers ? "SET chancy.push_mode = at_commit" : "RESET chancy.push_mode", {})) break;
 }
 
 void worker::single_push(int64_t tx) {

@@ -75,6 +75,7 @@ private:
     // Transactions of a single call (call.cpp).
     void single_call();
     bool call_at_once(const std::string& sql, permits more, answer* a);
+    void restore_push_mode();
     void single_push(int64_t tx);
     void single_fetch(int64_t tx);
     void single_exchange(int64_t tx);

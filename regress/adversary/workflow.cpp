@@ -87,8 +87,7 @@ void worker::end_steps(int64_t tx) {
         if (call(m_dice.percent(90) ? "COMMIT" : "ROLLBACK", {})) note_results(a);
     }
     m_level = m_session;
-    for (int tries = 0; tries < 10 && m_connection && !m_world.failed(); tries++)
-        if (call("RESET chancy.push_mode", {})) break;
+    restore_push_mode();
 }
 
 void worker::single_workflow(int64_t tx) {
