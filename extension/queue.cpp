@@ -39,6 +39,16 @@ void check_at_least_one(FunctionCallInfo fcinfo, int n, const char *name) {
         refuse(here.at(name), "must be at least 1", "NULL means: not set.");
 }
 
+// Python imports what is behind the last dot from what is before it; without one the worker would end on this queue.
+void check_executor(bytes path) {
+    place where = here.at("executor");
+    check_text(where, path, max_name);
+    const char *dot = static_cast<const char *>(memrchr(path.data, '.', path.size));
+    if (dot == nullptr || dot == path.data || dot == path.data + path.size - 1)
+        refuse(where, psprintf("is no import path: \"%s\"", shown(path)),
+               "Give a class that Python Chancy can import, such as \"chancy.executors.thread.ThreadedExecutor\".");
+}
+
 void check_declaration(FunctionCallInfo fcinfo) {
     check_given(fcinfo, arg_state, "state");
     check_given(fcinfo, arg_tags, "tags");
@@ -49,7 +59,7 @@ void check_declaration(FunctionCallInfo fcinfo) {
     bytes state = argument_text(fcinfo, arg_state);
     if (!(state == view("active")) && !(state == view("paused")))
         refuse(here.at("state"), "is not a known state", "Known: \"active\" and \"paused\".");
-    check_text(here.at("executor"), argument_text(fcinfo, arg_executor), max_name);
+    check_executor(argument_text(fcinfo, arg_executor));
     check_object(PG_GETARG_JSONB_P(arg_executor_options), here.at("executor_options"));
     check_at_least_one(fcinfo, arg_concurrency, "concurrency");
     check_at_least_one(fcinfo, arg_polling_interval, "polling_interval");

@@ -1,9 +1,11 @@
-// latency: from push() to the start of the handler.
+// latency: from push() to the start of the handler, and from its end to the result as others see it.
 #include "scenario.hpp"
 
 #include <chancy/chancy.hpp>
 
 #include <atomic>
+#include <cstdlib>
+#include <semaphore>
 #include <thread>
 
 namespace bench {
@@ -54,6 +56,67 @@ std::vector<double> measure_notify(const options& with, int rate, int count) {
     return took;
 }
 
+// One job at a time, so each result is alone: from the handler's end to the event of its commit at a connection that listens.
+std::vector<double> measure_result(const options& with, int jobs) {
+    std::atomic<double> ended{0};
+    std::binary_semaphore watched{0};
+    chancy::worker worker({.conninfo = with.conninfo, .concurrency = 4, .log = [](chancy::log_level, const std::string&) {}});
+    worker.on("bench.latency", [&](chancy::job_context&) {
+        watched.acquire();
+        ended = now();
+    });
+    std::thread running([&] { worker.run(); });
+    chancy::client client(with.conninfo);
+    chancy::listener ear(with.conninfo);
+    std::vector<double> took;
+    for (int n = 0; n < jobs; n++) {
+        const chancy::uuid id = client.push({.func = "bench.latency"});
+        client.watch_jobs({&id, 1});
+        watched.release();
+        for (bool seen = false; !seen;)
+            for (const chancy::event& e : ear.wait(std::chrono::seconds(60)))
+                seen = seen || (e.type() == "job.finished" && e.body.at("j") == id.to_string());
+        took.push_back(now() - ended);
+    }
+    worker.stop();
+    running.join();
+    return took;
+}
+
+// The same by hand: the row is written and the listener told, in one transaction.
+std::vector<double> measure_update(const options& with, int count) {
+    connection server(with.conninfo), ear(with.conninfo);
+    server.run("CREATE SCHEMA IF NOT EXISTS bench");
+    server.run("CREATE TABLE IF NOT EXISTS bench.latency AS SELECT 0 AS n");
+    ear.run("LISTEN bench");
+    std::vector<double> took;
+    for (int n = 0; n < count; n++) {
+        const auto start = clock::now();
+        server.run("UPDATE bench.latency SET n = n + 1; NOTIFY bench");
+        ear.await_notification();
+        took.push_back(seconds_since(start));
+    }
+    return took;
+}
+
+void add(figures& all, const std::string& what, const json& ours, const json& other, double reach_p50, double reach_p99, const char* our_way,
+         const char* other_way) {
+    for (const auto& [percentile, reach] : {std::pair{"p50_ms", reach_p50}, std::pair{"p99_ms", reach_p99}}) {
+        figure f;
+        f.name = what + ", " + std::string(percentile).substr(0, 3);
+        f.reach = reach;
+        f.at_most = true;
+        f.unit = "ms";
+        f.ours = our_way;
+        f.other = other_way;
+        f.our_value = ours[percentile];
+        f.other_value = other[percentile];
+        f.ratio = f.our_value / f.other_value;
+        f.details = {{"ours", ours}, {"other", other}};
+        all.push_back(f);
+    }
+}
+
 }  // namespace
 
 figures latency(const options& with) {
@@ -63,21 +126,18 @@ figures latency(const options& with) {
         make_empty(server);
         const int count = std::max(1, static_cast<int>(rate * with.latency_seconds));
         const json other = percentiles(measure_notify(with, rate, count)), ours = percentiles(measure_push(with, rate, count));
-        for (const auto& [percentile, reach] : {std::pair{"p50_ms", 2.0}, std::pair{"p99_ms", 10.0}}) {
-            figure f;
-            f.name = "push to handler start, " + std::to_string(rate) + "/s, " + std::string(percentile).substr(0, 3);
-            f.reach = rate == 1000 ? 0 : reach;
-            f.at_most = true;
-            f.unit = "ms";
-            f.ours = "push() to handler";
-            f.other = "NOTIFY round trip";
-            f.our_value = ours[percentile];
-            f.other_value = other[percentile];
-            f.ratio = f.our_value / f.other_value;
-            f.details = {{"ours", ours}, {"other", other}};
-            all.push_back(f);
-        }
+        add(all, "push to handler start, " + std::to_string(rate) + "/s", ours, other, rate == 1000 ? 0 : 2, rate == 1000 ? 0 : 10,
+            "push() to handler", "NOTIFY round trip");
     }
+    const int count = std::max(1, static_cast<int>(50 * with.latency_seconds));
+    for (const bool durable : {true, false}) {
+        make_empty(server);
+        if (!durable) setenv("PGOPTIONS", "-c synchronous_commit=off", 1);
+        const json ours = percentiles(measure_result(with, count)), other = percentiles(measure_update(with, count));
+        add(all, std::string("handler end to result seen") + (durable ? ", durable" : ", not durable"), ours, other, 0, 0, "end to event",
+            "UPDATE, NOTIFY");
+    }
+    unsetenv("PGOPTIONS");
     return all;
 }
 

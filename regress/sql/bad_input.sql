@@ -25,6 +25,7 @@ SELECT refused(format('chancy.list_jobs(%s)', arguments)) FROM unnest(ARRAY[$$up
 SELECT refused(format('chancy.declare_queue(%s)', arguments)) FROM unnest(ARRAY[$$NULL$$, $$''$$, $$repeat('q', 256)$$, $$repeat('ü', 128)$$,
     $$'n', state => NULL$$, $$'n', state => 'on'$$, $$'n', state => ''$$, $$'n', concurrency => 0$$, $$'n', concurrency => -1$$,
     $$'n', tags => NULL$$, $$'n', tags => '{a,NULL}'$$, $$'n', executor => NULL$$, $$'n', executor => ''$$, $$'n', executor => repeat('e', 1025)$$,
+    $$'n', executor => 'threads'$$, $$'n', executor => '.threads'$$, $$'n', executor => 'threads.'$$,
     $$'n', executor_options => NULL$$, $$'n', executor_options => '[]'$$, $$'n', executor_options => 'null'$$,
     $$'n', polling_interval => 0$$, $$'n', polling_interval => -5$$, $$'n', rate_limit => 0, rate_limit_window => 1$$,
     $$'n', rate_limit => 1, rate_limit_window => 0$$, $$'n', rate_limit => 1$$, $$'n', rate_limit_window => 1$$,
