@@ -1,7 +1,10 @@
 // A worker whose database goes away and comes back.
 #include "support.hpp"
 
+#include <sys/mman.h>
+
 #include <atomic>
+#include <filesystem>
 #include <future>
 
 using chancy::job_context;
@@ -111,6 +114,43 @@ TEST_F(fault, a_worker_cut_off_stops_its_handlers_before_it_expires) {
     EXPECT_EQ(db.get_job(id)->attempts, 1);
     w.stop();
     on.join();
+}
+
+TEST_F(fault, what_is_deaf_in_a_worker_cut_off_ends_before_it_expires) {
+    m_options.run_on = chancy::executor::processes;
+    m_options.concurrency = 2;
+    m_options.heartbeat_interval = 300ms;
+    m_options.heartbeat_timeout = 6s;
+    // The last signs of life: the handler's in memory that children share, the command's in the time of a file.
+    struct life {
+        std::atomic<std::chrono::system_clock::rep> last;
+        std::atomic<bool> ran;
+    };
+    auto* handler = new (::mmap(nullptr, sizeof(life), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) life{};
+    const std::string file = std::filesystem::temp_directory_path() / ("chancy_deaf_" + std::to_string(::getpid()));
+    const auto lives = [&] {
+        const auto command = std::chrono::file_clock::to_sys(std::filesystem::last_write_time(file));
+        return std::array{std::chrono::system_clock::time_point(std::chrono::system_clock::duration(handler->last)),
+                          std::chrono::time_point_cast<std::chrono::system_clock::duration>(command)};
+    };
+    chancy::worker w(m_options);
+    w.on("handler", [handler](job_context&) {
+        if (handler->ran.exchange(true)) return;
+        for (;; std::this_thread::sleep_for(1ms)) handler->last = std::chrono::system_clock::now().time_since_epoch().count();
+    });
+    w.on("command", chancy::command("[ ! -e " + file + " ] || exit 0; trap '' TERM; while :; do echo >" + file + "; sleep 0.01; done"));
+    const test::running on(w);
+    const auto first = db.push({.func = "handler"}), second = db.push({.func = "command"});
+    ASSERT_TRUE(eventually([&] { return handler->ran && std::filesystem::exists(file); }));
+    const auto expires = db.list_workers().at(0).expires_at;
+    test::sql("ALTER DATABASE " + test::database() + " ALLOW_CONNECTIONS false", "postgres");
+    test::sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" + test::database() + "'", "postgres");
+    std::this_thread::sleep_until(expires + 500ms);
+    for (const auto& last : lives()) EXPECT_LT(last, expires + 300ms);  // one more heartbeat may have come between looking and cutting
+    test::sql("ALTER DATABASE " + test::database() + " ALLOW_CONNECTIONS true", "postgres");
+    for (const auto& id : {first, second}) EXPECT_TRUE(reaches(id, job_state::succeeded));
+    std::filesystem::remove(file);
+    ::munmap(handler, sizeof(life));
 }
 
 TEST_F(fault, a_worker_waits_for_a_database_that_is_not_there_yet) {
