@@ -141,6 +141,7 @@ TM_Result lock(writer &w, ItemPointer tid, bool skip) {
 void applied(writer &w, change &c, state after, TupleTableSlot *before) {
     c.is = verdict::applied;
     tell_state(c, after);
+    c.delayed = is_waiting(after) && DatumGetTimestampTz(w.jobs.next->tts_values[jobs_scheduled_at - 1]) > GetCurrentTimestamp();
     if (c.kind == change_kind::cancel) {
         w.counts.of(c.queue, view(before->tts_values[jobs_func - 1]), happened::cancelled).count++;
     } else if (c.kind == change_kind::result) {

@@ -72,7 +72,7 @@ struct change {
     bool known;    // after is set
     bool is_step;  // rows: the job may be a workflow's step
     bool has_next;  // rows: something is to run when the job ends
-    bool delayed;   // push: the job waits until its key's period is over
+    bool delayed;   // the job waits for its time, or until its key's period is over
     HeapTuple row;  // rows: the version that the look-up found
     union {
         new_job *job;

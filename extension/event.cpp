@@ -119,7 +119,7 @@ void tell(std::span<change> changes) {
             continue;
         }
         if (c.is != verdict::applied) continue;
-        if (c.after == state::pending && !(c.kind == change_kind::result && c.result->is == outcome::snoozed))
+        if (is_waiting(c.after) && !c.delayed)
             pushed(c.queue);
         else if (c.kind != change_kind::retry)
             freed(c.queue);

@@ -35,7 +35,7 @@ void add_rules(CLI::App* c, std::string& time_zone, std::string& skipped, std::s
 void add_schedule(CLI::App& cron, context& with) {
     struct options {
         new_cron wanted;
-        std::string kwargs, meta, grace = "1m";
+        std::string kwargs, meta, unique_for, grace = "1m";
         std::vector<std::string> limits;
         std::string args, timeout = "1h";
         bool sql = false;
@@ -50,13 +50,15 @@ void add_schedule(CLI::App& cron, context& with) {
     auto* queue = c->add_option("--queue", o->wanted.job.queue, "The queue; of SQL jobs sql, unless given")->capture_default_str();
     c->add_option("--priority", o->wanted.job.priority, "Higher runs first")->capture_default_str();
     c->add_option("--max-attempts", o->wanted.job.max_attempts, "How often it is tried")->capture_default_str();
-    auto* key = c->add_option("--unique-key", o->wanted.job.unique_key, "The unique key of its jobs, if it is not the schedule's");
+    c->add_option("--unique-key", o->wanted.job.unique_key, "The unique key of its jobs, if it is not the schedule's");
     auto* conflict = c->add_option("--on-conflict", o->wanted.job.on_conflict, "If the job of an earlier tick is still live: keep it, replace it, or rerun after it")
         ->check(CLI::IsMember({"keep", "replace", "rerun"}))->capture_default_str();
-    auto* meta = c->add_option("--meta", o->meta, "Data of your own that stays with the job, a JSON object");
+    c->add_option("--unique-for", o->unique_for, "Its jobs keep their key taken for so long from when they were to run, even finished: 1h");
+    c->add_option("--concurrency-key", o->wanted.job.concurrency_key, "What counts its jobs in a queue with max_running_per_key");
+    c->add_option("--meta", o->meta, "Data of your own that stays with the job, a JSON object");
     auto* limits = c->add_option("--limit", o->limits, "time=30s or memory=512M; once for each")->allow_extra_args(false);
     auto* sql = c->add_flag("--sql", o->sql, "func is a function or procedure of the database: the job runs in the server, as you");
-    for (auto* other : {c->get_option("--kwargs"), key, conflict, meta, limits}) sql->excludes(other);
+    for (auto* other : {c->get_option("--kwargs"), conflict, limits}) sql->excludes(other);
     c->add_option("--args", o->args, "With --sql: its arguments, a JSON array")->needs(sql);
     c->add_option("--timeout", o->timeout, "With --sql: how long the call may take")->capture_default_str()->needs(sql);
     add_rules(c, o->wanted.time_zone, o->wanted.skipped_times, o->wanted.repeated_times);
@@ -82,6 +84,7 @@ void add_schedule(CLI::App& cron, context& with) {
             }
             if (!o->kwargs.empty()) o->wanted.job.kwargs = read_json("--kwargs", o->kwargs);
             if (!o->meta.empty()) o->wanted.job.meta = read_json("--meta", o->meta);
+            if (!o->unique_for.empty()) o->wanted.job.unique_for = read_duration(o->unique_for);
             for (const std::string& limit : o->limits) o->wanted.job.limits.push_back(read_limit(limit));
             o->wanted.grace = read_duration(o->grace);
             const auto next = with.connect().schedule_cron(o->wanted);

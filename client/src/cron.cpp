@@ -14,6 +14,15 @@ call<bool> by_key(const char* function, const char* sql, const std::string& key)
     return {{function, sql, {key}, repeat::safe}, [](const result& rows) { return rows.boolean(0, 0); }};
 }
 
+std::string job_of(const new_cron& wanted) {
+    if (!wanted.sql) return object(wanted.job);
+    json out = json::parse(object(*wanted.sql));
+    const json job = json::parse(object(wanted.job));
+    for (const char* key : {"unique_key", "unique_for", "concurrency_key", "meta"})
+        if (job.contains(key)) out[key] = job[key];
+    return dump(out);
+}
+
 const char* yes_no(bool value) { return value ? "true" : "false"; }
 
 }  // namespace
@@ -22,7 +31,7 @@ call<std::optional<timestamp>> schedule_cron(const new_cron& wanted) {
     return {{"schedule_cron",
              "SELECT chancy.schedule_cron($1::text, $2::text, $3::jsonb, $4::text, $5::text, make_interval(secs => $6::float8), $7::text, "
              "$8::text, $9::boolean, $10::boolean)",
-             {wanted.key, wanted.expression, wanted.sql ? object(*wanted.sql) : object(wanted.job), wanted.time_zone, wanted.missed, seconds(wanted.grace), wanted.skipped_times,
+             {wanted.key, wanted.expression, job_of(wanted), wanted.time_zone, wanted.missed, seconds(wanted.grace), wanted.skipped_times,
               wanted.repeated_times, yes_no(wanted.overlap), yes_no(wanted.paused)},
              repeat::safe},
             [](const result& rows) { return time_or_none(rows, 0, 0); }};

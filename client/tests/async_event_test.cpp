@@ -61,6 +61,30 @@ TEST_F(async_event, wait_for_job) {
     });
 }
 
+TEST_F(async_event, wait_for_jobs) {
+    run([this](asio::io_context& io) -> asio::awaitable<void> {
+        chancy::async_listener ear(io);
+        EXPECT_TRUE((co_await ear.wait_for_jobs(std::vector<chancy::uuid>(), 1h)).empty());
+        const auto a = claim({.func = "a"}), b = claim({.func = "b"}), c = claim({.func = "c"});
+        EXPECT_TRUE(db.cancel_job(b.id));
+        const std::vector<chancy::uuid> some{c.id, chancy::uuid(), b.id, c.id}, two{a.id, c.id};  // a list in a co_await is more than some compilers take
+        const auto now = co_await ear.wait_for_jobs(some, 10ms);
+        EXPECT_EQ(now.size(), 3u);
+        EXPECT_EQ(now.at(0).id, c.id);
+        EXPECT_EQ(now.at(0).state, chancy::job_state::running);
+        EXPECT_EQ(now.at(1).state, chancy::job_state::failed);
+        std::thread later([&] {
+            EXPECT_TRUE(test::eventually([&] { return test::sql("SELECT count(*) FROM chancy.watches WHERE job_id IN ('" + a.id.to_string() + "', '" + c.id.to_string() + "')").at(0) == "2"; }));
+            EXPECT_TRUE(db.cancel_job(c.id));
+            EXPECT_TRUE(db.cancel_job(a.id));
+        });
+        const auto ended = co_await ear.wait_for_jobs(two, 1h);
+        EXPECT_EQ(ended.size(), 2u);
+        for (const chancy::job& j : ended) EXPECT_EQ(j.state, chancy::job_state::failed);
+        later.join();
+    });
+}
+
 TEST_F(async_event, many_wait_for_their_jobs_and_share_the_calls) {
     constexpr int jobs = 300;
     test::sql("ALTER DATABASE " + test::database() + " SET track_functions = 'all'");

@@ -68,6 +68,30 @@ TEST_F(progress, a_checkpoint_is_kept_over_attempts_and_written_before_the_resul
     }
 }
 
+TEST_F(progress, a_command_tells_it_on_descriptor_3_and_finds_its_checkpoint_in_the_job) {
+    for (const auto where : {chancy::executor::threads, chancy::executor::processes}) {
+        chancy::worker w(options(where));
+        w.on("counts", chancy::command(R"(read -r job; case $job in
+            *'"checkpoint":{"line":7}'*) printf '{"percent": 100}' >&3; echo '"went on"' ;;
+            *checkpoint*) exit 1 ;;
+            *) printf '{"percent": 40, "mess' >&3; sleep 0.05; echo 'age": "half"}' >&3; echo '{"checkpoint": {"line": 7}}' >&3; exit 75 ;;
+        esac)"));
+        w.on("babbles", chancy::command("echo 50 >&3; echo '{\"per\": 1}' >&3; echo '{\"message\": \"kept\"}' >&3; head -c 3000000 /dev/zero >&3; exit 1"));
+        const running on(w);
+        const auto id = db.push({.func = "counts", .max_attempts = 2, .meta = {{"retry_settings", {{"backoff", 0}, {"backoff_jitter", {0, 0}}}}}});
+        const auto bad = db.push({.func = "babbles"});
+        EXPECT_TRUE(reaches(id, job_state::succeeded));
+        EXPECT_EQ(db.get_job(id)->result, "went on");
+        EXPECT_EQ(db.get_progress(id)->percent, 100);
+        EXPECT_EQ(db.get_progress(id)->checkpoint, (chancy::json{{"line", 7}}));
+        EXPECT_TRUE(reaches(bad, job_state::failed));
+        EXPECT_EQ(db.get_progress(bad)->message, "kept");
+        const std::string error = db.get_job(bad)->errors.at(0).at("traceback");
+        EXPECT_NE(error.find("progress: \"per\" is not known: percent, message and checkpoint are\n"), std::string::npos) << error;
+        EXPECT_NE(error.find("progress: a line is longer than 1 MiB\n"), std::string::npos) << error;
+    }
+}
+
 TEST_F(progress, is_seen_while_the_job_runs) {
     chancy::worker w(options());
     std::promise<void> go;

@@ -104,7 +104,12 @@ TEST_F(sql_job, has_a_command) {
     const auto pushed = chancy_run("sql push 'add(int, int)' --args '[1, 2]' --timeout 1m --priority 5");
     EXPECT_EQ(pushed.out.size(), 37u) << pushed.err;
     EXPECT_EQ(chancy_run("sql push 'add(int, int)' --args '[2000000000, 2000000000]' --in 0s").code, 0);
-    EXPECT_EQ(chancy_run("cron schedule daily @daily 'add(int, int)' --sql --args '[4]' --timeout 2m").code, 0);
+    EXPECT_EQ(chancy_run(R"(cron schedule daily @daily 'add(int, int)' --sql --args '[4]' --timeout 2m --unique-key k --unique-for 1h --concurrency-key c --meta '{"a": 1}')").code, 0);
+    const auto made = db.list_cron().at(0).job;
+    EXPECT_EQ(made.at("unique_key"), "k");
+    EXPECT_EQ(made.at("concurrency_key"), "c");
+    EXPECT_EQ(made.at("meta"), (chancy::json{{"a", 1}}));
+    EXPECT_EQ(made.at("unique_for"), "3600.000 s");
     EXPECT_NE(chancy_run("cron list").out.find("public.add(integer,integer)  sql"), std::string::npos);
     EXPECT_EQ(chancy_run("cron push daily").code, 0);
     EXPECT_EQ(chancy_run("sql run").code, 0);

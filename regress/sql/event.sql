@@ -53,14 +53,17 @@ ROLLBACK;
 SELECT chancy.push('t', queue => E'a"b\\c\n\td ü') IS NOT NULL;
 DELETE FROM chancy.jobs;
 
--- A job that becomes pending again wakes its queue, unless it snoozes; retrying ones wait.
-SELECT count(chancy.push('r.' || n, priority => -n, max_attempts => 2)) FROM generate_series(1, 5) n;
+-- A job that is to run again wakes its queue, unless it is for later.
+SELECT count(chancy.push('r.' || n, priority => -n, max_attempts => 2)) FROM generate_series(1, 7) n;
 \qecho fetch tells nothing
 SELECT func FROM chancy.fetch_jobs('default', 'w', 9);
 \qecho released
 SELECT state FROM chancy.apply_updates('w', updates('released', 'r.1'));
 \qecho snoozed and retrying
 SELECT state FROM chancy.apply_updates('w', jsonb_build_array(an_update('r.2', 'snoozed', '{"retry_at": "2100-01-01"}'), an_update('r.3', 'failed')));
+\qecho the same, due at once
+SELECT state FROM chancy.apply_updates('w', jsonb_build_array(an_update('r.6', 'snoozed', '{"retry_at": "2000-01-01"}')));
+SELECT state FROM chancy.apply_updates('w', jsonb_build_array(an_update('r.7', 'failed', '{"meta": {"retry_settings": {"backoff": 0, "backoff_jitter": [0, 0]}}}')));
 \qecho succeeded, nobody waits for it; stale
 SELECT state, applied FROM chancy.apply_updates('w', updates('succeeded', 'r.1', 'r.4'));
 \qecho retried by hand; of a live job

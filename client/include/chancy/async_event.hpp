@@ -18,6 +18,7 @@
 #include <asio/redirect_error.hpp>
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <set>
 
@@ -63,13 +64,37 @@ public:
     static asio::awaitable<std::optional<job>> wait_for_job(std::shared_ptr<ear> self, uuid id, std::chrono::milliseconds timeout) {
         const auto until = clock::now() + timeout;
         waiter mine(*self, id);
-        if (!std::exchange(self->m_attended, true)) asio::co_spawn(self->m_on->executor(), attend(self), asio::detached);
-        self->m_look_bell.cancel();
+        attend_if_nobody_does(self);
         while (!mine.answered && clock::now() < until) co_await sleep(mine.bell, until);
         if (mine.problem) throw *mine.problem;
         if (mine.answered) co_return std::move(mine.found);
         call<std::optional<job>> look = describe::get_job(id);
         co_return co_await ask_and_read(self->m_on, std::move(look));  // as it is now
+    }
+
+    static asio::awaitable<std::vector<job>> wait_for_jobs(std::shared_ptr<ear> self, std::vector<uuid> ids, std::chrono::milliseconds timeout) {
+        const auto until = clock::now() + timeout;
+        std::deque<waiter> all;
+        for (const uuid& id : std::set<uuid>(ids.begin(), ids.end())) all.emplace_back(*self, id);
+        attend_if_nobody_does(self);
+        std::map<uuid, job> found;
+        std::vector<uuid> open;
+        for (waiter& one : all) {
+            while (!one.answered && clock::now() < until) co_await sleep(one.bell, until);
+            if (one.problem) throw *one.problem;
+            if (!one.answered) open.push_back(one.id);
+            else if (one.found) found.emplace(one.id, std::move(*one.found));
+        }
+        while (!open.empty()) {  // as they are now
+            const auto end = open.end(), begin = end - std::min<std::ptrdiff_t>(1000, end - open.begin());
+            call<std::vector<job>> look = describe::get_jobs(std::span(begin, end));
+            for (job& j : co_await ask_and_read(self->m_on, std::move(look))) found.emplace(j.id, std::move(j));
+            open.erase(begin, end);
+        }
+        std::vector<job> out;
+        for (const uuid& id : ids)
+            if (const auto j = found.find(id); j != found.end()) out.push_back(j->second);
+        co_return out;
     }
 
 private:
@@ -123,6 +148,11 @@ private:
                 co_await ask(self->m_on, std::move(wanted));
             }
         }
+    }
+
+    static void attend_if_nobody_does(const std::shared_ptr<ear>& self) {
+        if (!std::exchange(self->m_attended, true)) asio::co_spawn(self->m_on->executor(), attend(self), asio::detached);
+        self->m_look_bell.cancel();
     }
 
     // Looks at the jobs that are waited for, as long as there are any.
@@ -256,6 +286,10 @@ public:
     // Waits until the job has finished, or the timeout: the job as it is then; nullopt if there is no such job.
     [[nodiscard]] asio::awaitable<std::optional<job>> wait_for_job(const uuid& id, std::chrono::milliseconds timeout) {
         return asio::co_spawn(m_calls->executor(), detail::ear::wait_for_job(m_ear, id, timeout), asio::use_awaitable);
+    }
+    // The same of many jobs, until all of them have finished: in the order of ids, missing ones left out.
+    [[nodiscard]] asio::awaitable<std::vector<job>> wait_for_jobs(std::vector<uuid> ids, std::chrono::milliseconds timeout) {
+        return asio::co_spawn(m_calls->executor(), detail::ear::wait_for_jobs(m_ear, std::move(ids), timeout), asio::use_awaitable);
     }
 
 private:

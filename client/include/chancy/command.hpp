@@ -3,7 +3,9 @@
 //     w.on("thumbnail", chancy::command("./thumbnail.sh"));
 //
 // The job's JSON (the columns of chancy.jobs) is the command's standard input, one line. Of a step of a workflow it has step_results,
-// too: {"step": {"state": …, "result": …}} for each step that it waited for.
+// too: {"step": {"state": …, "result": …}} for each step that it waited for. If this or an earlier attempt saved a checkpoint, it has that.
+// Progress is told on file descriptor 3, a JSON object a line: {"percent": 40, "message": "…", "checkpoint": …}, each of them if wanted. What
+// cannot be read there is kept with the output.
 // Exit status 0: succeeded, and standard output, if it is JSON, is the result. 75 (EX_TEMPFAIL): this attempt failed,
 // the job runs again while attempts remain. Any other, or a signal: failed for good. The last lines of both outputs are
 // kept as the error. Asked to stop, or at the time limit in the job's limits, the command's process group gets

@@ -20,7 +20,9 @@ struct new_cron {
     std::string key;         // at most 1024 bytes
     std::string expression;  // minute hour day-of-month month day-of-week [second], or @daily and the like
     new_job job{};           // without scheduled_at; its unique_key is the schedule's unless it has one, or overlap is set
-    std::optional<new_sql_job> sql{};  // instead of job: a SQL job, as the role that schedules it; without scheduled_at and every
+    // Instead of job: a SQL job, as the role that schedules it; without scheduled_at and every. Of job its unique_key, unique_for,
+    // concurrency_key and meta count, too.
+    std::optional<new_sql_job> sql{};
     std::string time_zone = "UTC";
     std::string missed = "once";                             // what nobody ran in time: skip | once | all up to N (with overlap)
     std::chrono::milliseconds grace = std::chrono::minutes(1);  // a tick is in time so long; 1 s to 1 day

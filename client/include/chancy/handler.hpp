@@ -101,11 +101,13 @@ public:
 
     // How far the job is: seen by get_progress, chancy job show, wait_for_job. Written now and then, the last one told.
     void progress(double percent, std::string message = {}) const {
-        if (m_reports) m_reports->report({.percent = percent, .message = std::move(message), .checkpoint = {}});
+        report({.percent = percent, .message = std::move(message), .checkpoint = {}});
     }
     // What this or a later attempt needs to go on from here. Written soon, and in any case before the attempt's result.
-    void save_checkpoint(json state) const {
-        if (m_reports) m_reports->report({.percent = {}, .message = {}, .checkpoint = std::move(state)});
+    void save_checkpoint(json state) const { report({.percent = {}, .message = {}, .checkpoint = std::move(state)}); }
+    // Both, or only a part of it.
+    void report(chancy::progress told) const {
+        if (m_reports) m_reports->report(std::move(told));
     }
     // The last one saved, by this attempt or an earlier one. The first call asks the server, and waits
     // as long as that is away.
