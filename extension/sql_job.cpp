@@ -64,7 +64,7 @@ void check_call(Oid function, Jsonb *args, place where) {
 void record_call(const pg_uuid_t &id, const sql_call &call) {
     parameter parameters[] = {{UUIDOID, UUIDPGetDatum(&id), false},
                               {REGROLEOID, ObjectIdGetDatum(call.role), false},
-                              {REGPROCEDUREOID, ObjectIdGetDatum(call.function), false},
+                              {TEXTOID, CStringGetTextDatum(call.function), false},
                               {JSONBOID, JsonbPGetDatum(call.args), false},
                               {INTERVALOID, IntervalPGetDatum(call.timeout), false},
                               {INTERVALOID, IntervalPGetDatum(call.every), call.every == nullptr}};
@@ -77,7 +77,8 @@ namespace {
 pg_uuid_t push_sql(FunctionCallInfo fcinfo) {
     static const char *const names[] = {"function", "args", "queue", "priority", "max_attempts", "scheduled_at", "timeout"};
     for (int i = 0; i < 7; i++) check_given(fcinfo, i, names[i]);
-    sql_call call{GetUserId(), PG_GETARG_OID(0), PG_GETARG_JSONB_P(1), PG_GETARG_INTERVAL_P(6), fcinfo->args[7].isnull ? nullptr : PG_GETARG_INTERVAL_P(7)};
+    Oid function = PG_GETARG_OID(0);
+    sql_call call{GetUserId(), nullptr, PG_GETARG_JSONB_P(1), PG_GETARG_INTERVAL_P(6), fcinfo->args[7].isnull ? nullptr : PG_GETARG_INTERVAL_P(7)};
     bytes queue = argument_text(fcinfo, 2);
     check_text(here.at("queue"), queue, max_queue);
     if (PG_GETARG_INT32(4) < 1) refuse(here.at("max_attempts"), "must be at least 1", "1 means: run once, no retry.");
@@ -85,10 +86,11 @@ pg_uuid_t push_sql(FunctionCallInfo fcinfo) {
     check_timeout(call.timeout, here.at("timeout"));
     if (call.every != nullptr) check_span(call.every, here.at("every"), USECS_PER_SEC, 366 * USECS_PER_DAY);
     check_queue(require(role_kind::producer), queue);
-    check_call(call.function, call.args, here);
+    check_call(function, call.args, here);
+    call.function = format_procedure_qualified(function);
     job_defaults d = make_defaults();
     new_job job{};
-    job.func = view(get_func_name(call.function));
+    job.func = view(get_func_name(function));
     job.queue = queue;
     job.kwargs = job.meta = d.object;
     job.limits = d.array;

@@ -7,7 +7,8 @@ namespace chancy {
 
 // What a job or a schedule calls, and as whom.
 struct sql_call {
-    Oid role, function;
+    Oid role;
+    const char *function;  // qualified, with its argument types
     Jsonb *args;
     Interval *timeout, *every;  // every null: once
 };

@@ -17,7 +17,6 @@ extern "C" {
 #include "catalog/pg_proc.h"
 #include "commands/defrem.h"
 #include "tcop/tcopprot.h"
-#include "utils/regproc.h"
 #include "utils/timeout.h"
 }
 
@@ -29,7 +28,8 @@ constexpr place here{nullptr, 0, nullptr};
 
 struct sql_job {
     bool known;
-    Oid role, function;
+    Oid role;
+    const char *function;
     Jsonb *args;
     int64 timeout, every;  // microseconds; every 0: once
 };
@@ -40,7 +40,7 @@ sql_job find_sql_job(const pg_uuid_t &id) {
         bool null;
         j.known = true;
         j.role = DatumGetObjectId(heap_getattr(row, 2, desc, &null));
-        j.function = DatumGetObjectId(heap_getattr(row, 3, desc, &null));
+        j.function = TextDatumGetCString(heap_getattr(row, 3, desc, &null));
         j.args = DatumGetJsonbPCopy(heap_getattr(row, 4, desc, &null));
         j.timeout = microseconds(DatumGetIntervalP(heap_getattr(row, 5, desc, &null)));
         Datum every = heap_getattr(row, 6, desc, &null);
@@ -79,9 +79,9 @@ namespace {
 
 // SELECT f(CAST($1 AS t), …), or CALL.
 const char *call_text(const sql_job &j, int given, bool *returns) {
-    HeapTuple row = SearchSysCache1(PROCOID, ObjectIdGetDatum(j.function));
-    if (!HeapTupleIsValid(row))
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION), errmsg("the function of this job does not exist any more")));
+    Oid function = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(j.function)));  // 42883: not there any more
+    HeapTuple row = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+    if (!HeapTupleIsValid(row)) elog(ERROR, "cache lookup failed for function %u", function);
     auto proc = reinterpret_cast<Form_pg_proc>(GETSTRUCT(row));
     bool procedure = proc->prokind == PROKIND_PROCEDURE;
     *returns = !procedure && proc->prorettype != VOIDOID;
@@ -245,7 +245,7 @@ bool run_sql_job(const claimed &c) {
         case ran::done:
             return true;
         case ran::failed:
-            ereport(LOG, (errmsg("chancy SQL job %s failed: %s", format_procedure(j.function), error)));
+            ereport(LOG, (errmsg("chancy SQL job %s failed: %s", j.function, error)));
             r.is = j.every > 0 ? outcome::snoozed : outcome::failed;
             r.error = view(error);
             if (j.every > 0) r.retry_at = next;

@@ -34,12 +34,13 @@ bool is_sql_schedule(Jsonb *job) {
 }
 
 Jsonb *read_sql_schedule(Jsonb *job, place where, sql_call *call) {
-    *call = {GetUserId(), InvalidOid, nullptr, nullptr, nullptr};
+    *call = {GetUserId(), nullptr, nullptr, nullptr, nullptr};
+    Oid function = InvalidOid;
     bytes func{nullptr, 0}, queue{nullptr, 0};
     each_field(&job->root, [&](bytes name, JsonbValue *value) {
         if (value->type == jbvNull) return;
         if (name == view("function"))
-            call->function = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(to_cstring(json_text(value, where.at("function"))))));
+            function = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(to_cstring(json_text(value, where.at("function"))))));
         else if (name == view("args"))
             call->args = json_array(value, where.at("args"));
         else if (name == view("timeout"))
@@ -58,16 +59,17 @@ Jsonb *read_sql_schedule(Jsonb *job, place where, sql_call *call) {
     if (call->timeout == nullptr) call->timeout = hour;
     if (call->args == nullptr) call->args = make_defaults().array;
     check_timeout(call->timeout, where.at("timeout"));
-    check_call(call->function, call->args, where);
-    char *called = get_func_name(call->function);
-    if (func.data != nullptr && !(func == view(called))) refuse(where.at("func"), "is not the function's name", "Leave it out: function says what is called.");
+    check_call(function, call->args, where);
     // Qualified, since whoever reads it may have another search_path.
+    call->function = format_procedure_qualified(function);
+    char *called = get_func_name(function);
+    if (func.data != nullptr && !(func == view(called))) refuse(where.at("func"), "is not the function's name", "Leave it out: function says what is called.");
     StringInfoData more;
     initStringInfo(&more);
     appendStringInfoString(&more, "{\"func\": ");
     escape_json(&more, called);
     appendStringInfoString(&more, ", \"function\": ");
-    escape_json(&more, format_procedure_qualified(call->function));
+    escape_json(&more, call->function);
     appendStringInfoString(&more, queue.data == nullptr ? ", \"queue\": \"sql\"}" : "}");
     return concat(job, more.data);
 }
@@ -78,7 +80,7 @@ void keep_call(bytes key, const sql_call *call) {
     if (call == nullptr) return;
     parameter parameters[] = {name,
                               {REGROLEOID, ObjectIdGetDatum(call->role), false},
-                              {REGPROCEDUREOID, ObjectIdGetDatum(call->function), false},
+                              {TEXTOID, CStringGetTextDatum(call->function), false},
                               {JSONBOID, JsonbPGetDatum(call->args), false},
                               {INTERVALOID, IntervalPGetDatum(call->timeout), false}};
     run_as_owner("INSERT INTO chancy.sql_schedules (key, role, function, args, timeout) VALUES ($1, $2, $3, $4, $5)", parameters);
@@ -89,7 +91,7 @@ bool find_call(bytes key, sql_call *call) {
         bool null;
         Interval *timeout = static_cast<Interval *>(palloc(sizeof(Interval)));
         *timeout = *DatumGetIntervalP(heap_getattr(row, schedule_timeout, desc, &null));
-        *call = {DatumGetObjectId(heap_getattr(row, schedule_role, desc, &null)), DatumGetObjectId(heap_getattr(row, schedule_function, desc, &null)),
+        *call = {DatumGetObjectId(heap_getattr(row, schedule_role, desc, &null)), TextDatumGetCString(heap_getattr(row, schedule_function, desc, &null)),
                  DatumGetJsonbPCopy(heap_getattr(row, schedule_args, desc, &null)), timeout, nullptr};
     });
 }

@@ -1,10 +1,11 @@
 -- sql_job: jobs that are functions and procedures of the database, run in the server. extension/sql_job.cpp
 
--- Who runs what is not in jobs, which an admin may write, but here, where nobody but the owner may.
+-- Who runs what is not in jobs, which an admin may write, but here, where nobody but the owner may. The function as text, not
+-- regprocedure: pg_upgrade keeps no function's oid, and refuses clusters with such a column.
 CREATE TABLE chancy.sql_jobs (
     job_id   uuid         PRIMARY KEY,
     role     regrole      NOT NULL,
-    function regprocedure NOT NULL,
+    function text         NOT NULL,
     args     jsonb        NOT NULL,
     timeout  interval     NOT NULL,
     every    interval
@@ -16,7 +17,7 @@ SELECT pg_catalog.pg_extension_config_dump('chancy.sql_jobs', '');
 CREATE TABLE chancy.sql_schedules (
     key      text         COLLATE "C" PRIMARY KEY,
     role     regrole      NOT NULL,
-    function regprocedure NOT NULL,
+    function text         NOT NULL,
     args     jsonb        NOT NULL,
     timeout  interval     NOT NULL
 );
@@ -43,7 +44,7 @@ COMMENT ON PROCEDURE chancy.run_sql_jobs(text, integer) IS
 'Runs up to up_to due SQL jobs of the queue in this session, one after the other, each in a transaction of its own; for the owner';
 
 CREATE FUNCTION chancy.list_sql_jobs(after uuid DEFAULT NULL, up_to integer DEFAULT 100)
-RETURNS TABLE (id uuid, role regrole, function regprocedure, args jsonb, queue text, state text, scheduled_at timestamptz,
+RETURNS TABLE (id uuid, role regrole, function text, args jsonb, queue text, state text, scheduled_at timestamptz,
     started_at timestamptz, completed_at timestamptz, timeout interval, every interval, result jsonb, error text)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

@@ -29,7 +29,7 @@ TEST_F(sql_job, is_pushed_run_and_listed) {
     ASSERT_EQ(rows.size(), 3u);
     EXPECT_EQ(rows[2].id, first);
     EXPECT_EQ(rows[2].role, test::sql("SELECT current_user").at(0));
-    EXPECT_EQ(rows[2].function, "add(integer,integer)");
+    EXPECT_EQ(rows[2].function, "public.add(integer,integer)");
     EXPECT_EQ(rows[2].args, (chancy::json{1, 2}));
     EXPECT_EQ(rows[2].queue, "sql");
     EXPECT_EQ(rows[2].state, job_state::succeeded);

@@ -32,4 +32,10 @@ UNION ALL
 SELECT name || ' is granted to PUBLIC: ' || g.privilege_type
 FROM relation, LATERAL aclexplode(relacl) g
 WHERE g.grantee = 0
+UNION ALL
+-- Their values are oids that change from one major version to the next.
+SELECT format('%s: pg_upgrade refuses a column of type %s: %s', r.name, atttypid::regtype, attname)
+FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid
+WHERE r.relkind IN ('r', 'i') AND NOT a.attisdropped
+  AND atttypid::regtype::text IN ('regcollation', 'regconfig', 'regdictionary', 'regnamespace', 'regoper', 'regoperator', 'regproc', 'regprocedure')
 ORDER BY 1;

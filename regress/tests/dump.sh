@@ -41,6 +41,11 @@ INSERT INTO chancy.cron (unique_key, job, cron, next_run) VALUES ('nightly', '{"
 INSERT INTO chancy.workflows (id, name, state) VALUES (gen_random_uuid(), 'report', 'running');
 INSERT INTO chancy.workflow_steps (workflow_id, step_id, job_data, dependencies)
     SELECT id, 'step' || n, '{"f": "step"}', '[]' FROM chancy.workflows, generate_series(1, 3) n;
+CREATE FUNCTION work(text, int) RETURNS text LANGUAGE sql AS 'SELECT $1 || $2';
+SELECT chancy.declare_queue('sql');
+SELECT chancy.push_sql('work(text, int)', '["done ", 1]');
+SELECT chancy.schedule_cron('hourly work', '0 * * * *', '{"function": "work(text, int)", "args": ["tick ", 2]}');
+SELECT FROM chancy.push_many('[{"func": "send", "queue": "mail", "unique_key": "week", "unique_for": "7 days"}]');
 CREATE ROLE dump_producer;
 SELECT chancy.grant_producer('dump_producer', '{mail}');
 CREATE ROLE dump_python;
@@ -53,7 +58,7 @@ pg_dump -d dump_from -Fc -f "$folder/custom"
 pg_restore --exit-on-error -d dump_custom "$folder/custom"
 
 contents dump_from >"$folder/from"
-grep -q '^chancy.jobs|41|' "$folder/from" || { cat "$folder/from" && exit 1; }
+grep -q '^chancy.jobs|43|' "$folder/from" || { cat "$folder/from" && exit 1; }
 rc=0
 for format in plain custom; do
     contents "dump_$format" >"$folder/to"
@@ -62,6 +67,11 @@ for format in plain custom; do
     created=$(sql "dump_$format" "SELECT created FROM chancy.push_many('[{\"func\": \"send\", \"unique_key\": \"key:16\"}]')")
     fetched=$(sql "dump_$format" "SELECT count(*) FROM chancy.fetch_jobs('mail', 'other', 1)")
     [ "$created $fetched" = 'f 1' ] || { echo "after the restore: created $created, fetched $fetched: $format" && rc=1; }
+    # SQL jobs and their schedules find the restored function.
+    sql "dump_$format" "SELECT chancy.push_cron('hourly work')" >/dev/null
+    sql "dump_$format" 'CALL chancy.run_sql_jobs()'
+    worked=$(sql "dump_$format" "SELECT string_agg(coalesce(result #>> '{}', error), ',' ORDER BY id) FROM chancy.list_sql_jobs()")
+    [ "$worked" = 'done 1,tick 2' ] || { echo "after the restore SQL jobs say: $worked: $format" && rc=1; }
     # Python's role can work, and the guard turns away what is stale. (The role's search_path is in pg_dumpall, not here.)
     python=$(sql "dump_$format" "SET ROLE dump_python; SET search_path = chancy_client, chancy; SET client_min_messages = warning;
         CREATE TABLE IF NOT EXISTS schema_version (); SELECT version FROM schema_version WHERE version_of = 'chancy';
