@@ -49,13 +49,15 @@ void flow::connect() {
     const worker_options& o = m_shared->options;
     m_client.emplace(o.conninfo, client_options{.retry = {.total = 0ms}, .timeout = patience(o), .connect_timeout = std::min<std::chrono::milliseconds>(patience(o), 10s)});
     m_look_for_unknown = clock::now();  // a reply may have been lost with the last connection
+    m_look_pause = 1s;
 }
 
-// Jobs that the server believes are running here, and that we know nothing of: given back. Looked for again and again,
+// Jobs that the server believes are running here, and that we know nothing of: given back. Looked for again and again, after 1 s, 2 s, 4 s …,
 // since the backend of a lost connection may commit at any time: when the standby that it waits for comes back, say.
 void flow::release_unknown(const batch& b) {
     const std::vector<job> running = m_client->running_jobs(m_shared->options.worker_id);
-    m_look_for_unknown = clock::now() + m_shared->options.heartbeat_interval;
+    m_look_for_unknown = clock::now() + std::min(m_look_pause, m_shared->options.heartbeat_interval);
+    m_look_pause = std::min(2 * m_look_pause, m_shared->options.heartbeat_interval);
     const std::lock_guard lock(m_mutex);
     std::set<std::pair<uuid, timestamp>> known;
     for (const auto& a : m_ready) known.emplace(a->job.id, *a->job.started_at);

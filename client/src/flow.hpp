@@ -135,6 +135,7 @@ private:
     std::optional<client> m_client;
     backoff m_backoff{{.first = std::chrono::milliseconds(50), .limit = std::chrono::seconds(5)}};
     clock::time_point m_look_for_unknown = clock::time_point::max();
+    std::chrono::milliseconds m_look_pause{};
 
     mutable std::mutex m_mutex;
     std::condition_variable m_attention;  // the flow's thread waits

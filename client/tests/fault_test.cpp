@@ -50,15 +50,18 @@ TEST_F(fault, terminated_backends_lose_no_job_and_no_result) {
 
 TEST_F(fault, jobs_of_a_lost_reply_are_released) {
     m_options.worker_id = "fixed";
-    m_options.heartbeat_interval = 1s;  // so often it looks for them
+    m_options.heartbeat_interval = 24h;  // the slowest that it looks for them
     chancy::worker w(m_options);
     w.on("a", [](job_context&) {});
     std::thread on([&] { w.run(); });
     ASSERT_TRUE(eventually([&] { return db.list_workers().size() == 1; }));
-    // As the server sees it after an exchange whose reply was lost: running, and the worker knows nothing.
+    // As the server sees it after an exchange whose reply was lost: running, and the worker knows nothing. The backend commits late: when
+    // the worker has connected again and looked.
     const auto id = db.push({.func = "a", .scheduled_at = chancy::now() + 1h});
-    test::sql("UPDATE chancy.jobs SET state = 'running', taken_by = 'fixed', started_at = clock_timestamp(), scheduled_at = now()");
     terminate();
+    const std::string looked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'victim' AND query LIKE '%running_jobs%' AND state = 'idle'";
+    ASSERT_TRUE(eventually([&] { return test::sql(looked).at(0) != "0"; }));
+    test::sql("UPDATE chancy.jobs SET state = 'running', taken_by = 'fixed', started_at = clock_timestamp(), scheduled_at = now()");
     EXPECT_TRUE(eventually([&] { return db.get_job(id)->state == job_state::succeeded; }));
     EXPECT_EQ(db.get_job(id)->attempts, 1);
     w.stop();
