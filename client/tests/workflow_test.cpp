@@ -150,3 +150,20 @@ TEST_F(workflow, has_a_command) {
     EXPECT_EQ(chancy_run("show " + chancy::uuid().to_string()).code, 3);
     EXPECT_EQ(chancy_run("add " + chancy::uuid().to_string() + " -", "[]").code, 1);
 }
+
+TEST_F(workflow, groups_and_pruning_have_commands) {
+    const auto chancy_run = [](const std::string& arguments, const std::string& input = "") {
+        return test::shell("echo '" + input + "' | " + CHANCY_PROGRAM + " " + arguments);
+    };
+    const auto pushed = chancy_run(R"(workflow group import - --then '{"func": "done"}')", "{\"func\": \"part\"}\n\n{\"func\": \"part\"}");
+    ASSERT_EQ(pushed.out.size(), 37u) << pushed.err;
+    const auto id = chancy::uuid::parse(pushed.out.substr(0, 36));
+    EXPECT_EQ(db.get_workflow_steps(*id).size(), 3u);
+    EXPECT_EQ(chancy_run("workflow group import - --then '[]'", "{\"func\": \"part\"}").code, 2);
+    EXPECT_NE(chancy_run(R"(workflow group import - --then '{"func": "done"}')", "{\"func\": \"part\"}\n{").err.find("line 2: "), std::string::npos);
+    EXPECT_EQ(chancy_run("workflow prune --age 0s").out, "0 deleted\n");  // it runs
+    EXPECT_EQ(chancy_run("workflow cancel " + id->to_string()).code, 0);
+    EXPECT_EQ(chancy_run("workflow prune --age 1h").out, "0 deleted\n");
+    EXPECT_EQ(chancy_run("--json workflow prune --age 0s").out, "{\"deleted\":1}\n");
+    EXPECT_FALSE(db.get_workflow(*id));
+}
