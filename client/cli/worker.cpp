@@ -10,8 +10,9 @@ namespace {
 
 struct options {
     worker_options worker;
-    std::vector<std::string> commands, concurrency, executors;
-    std::string grace = "30s", poll, timeout = "90s", log_level = "info", log_format = "text";
+    std::vector<std::string> commands, batches, concurrency, executors;
+    batch_options batch;
+    std::string batch_wait = "0s", grace = "30s", poll, timeout = "90s", log_level = "info", log_format = "text";
     bool all_queues = false, no_listen = false, no_maintenance = false;
 };
 
@@ -42,6 +43,17 @@ void each_for_queue(const std::vector<std::string>& given, F take) {
             const std::string queue = text.substr(0, equals);
             take(&queue, text.substr(equals + 1));
         }
+    }
+}
+
+// NAME=COMMAND: calls take(name, command).
+template <class F>
+void each_command(const char* option, const std::vector<std::string>& given, F take) {
+    for (const std::string& pair : given) {
+        const auto equals = pair.find('=');
+        if (equals == 0 || equals == std::string::npos || equals + 1 == pair.size())
+            throw CLI::ValidationError(std::string(option) + " wants NAME=COMMAND, not \"" + pair + "\"");
+        take(pair.substr(0, equals), pair.substr(equals + 1));
     }
 }
 
@@ -88,7 +100,7 @@ int list(const context& with) {
 }
 
 int run(const context& with, options& o) {
-    if (o.commands.empty()) throw CLI::ValidationError("a worker needs something to run: --exec NAME=COMMAND");
+    if (o.commands.empty() && o.batches.empty()) throw CLI::ValidationError("a worker needs something to run: --exec NAME=COMMAND");
     const auto log = spdlog::stderr_color_mt("chancy");
     log->set_level(spdlog::level::from_str(o.log_level));
     read_queue_options(o);
@@ -106,12 +118,10 @@ int run(const context& with, options& o) {
     worker w(o.worker);
     if (o.log_format == "json") log->set_formatter(std::make_unique<json_formatter>(w.id()));
     else log->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
-    for (const std::string& pair : o.commands) {
-        const auto equals = pair.find('=');
-        if (equals == 0 || equals == std::string::npos || equals + 1 == pair.size())
-            throw CLI::ValidationError("--exec wants NAME=COMMAND, not \"" + pair + "\"");
-        w.on(pair.substr(0, equals), command(pair.substr(equals + 1), std::min<std::chrono::milliseconds>(std::chrono::seconds(4), o.worker.heartbeat_timeout / 4)));
-    }
+    const auto patience = std::min<std::chrono::milliseconds>(std::chrono::seconds(4), o.worker.heartbeat_timeout / 4);
+    o.batch.wait = read_duration(o.batch_wait);
+    each_command("--exec", o.commands, [&](const std::string& func, const std::string& shell) { w.on(func, command(shell, patience)); });
+    each_command("--exec-batch", o.batches, [&](const std::string& func, const std::string& shell) { w.on_batch(func, o.batch, command_batch(shell, patience)); });
     w.fork_children();  // before there are threads
     const stop_on_signals guard([&] {
         log->info("stopping");
@@ -133,6 +143,10 @@ void add_worker(CLI::App& app, context& with) {
     c->add_flag("--all-queues", o->all_queues, "Work on every declared queue that has a tag, a regex, for one of the worker's tags")->excludes(queues);
     c->add_option("--exec", o->commands, "Run COMMAND in a shell for jobs of this func; may be repeated")
         ->option_text("NAME=COMMAND")->allow_extra_args(false);
+    c->add_option("--exec-batch", o->batches, "The same for up to --batch-size jobs at once: one a line, and a line of JSON as the answer for each")
+        ->option_text("NAME=COMMAND")->allow_extra_args(false);
+    c->add_option("--batch-size", o->batch.up_to, "Jobs of a batch, 1 to 1000")->check(CLI::Range(1, 1000))->capture_default_str();
+    c->add_option("--batch-wait", o->batch_wait, "How long the first one waits for others, up to 10s")->capture_default_str();
     c->add_option("--concurrency", o->concurrency, "Jobs at once for each queue, or for one; 0: as the queue says, else one a processor")
         ->option_text("[QUEUE=]N")->allow_extra_args(false);
     c->add_option("--executor", o->executors, std::string("Where handlers run, for all queues or one: ") + executor_names + "; process without it")
@@ -157,6 +171,7 @@ A memory limit is the command's RLIMIT_AS. When the worker ends, however it ends
 Examples:
   chancy worker --exec mail.send=./send-mail
   chancy worker --queue slow --queue default --concurrency 4 --concurrency slow=1 --exec 'thumb=jq -r .kwargs.file | xargs ./thumb'
+  chancy worker --exec-batch 'index=./index-all' --batch-size 500 --batch-wait 200ms
   chancy worker --all-queues --tag has=gpu --exec train=./train --log-format json
   chancy worker list)");
     CLI::App* l = c->add_subcommand("list", "List the workers that the database knows");

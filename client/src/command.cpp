@@ -1,134 +1,20 @@
 #include <chancy/command.hpp>
 
-#include "attempt.hpp"
-#include "descriptor.hpp"
+#include "shell.hpp"
 
-#include <array>
-#include <cerrno>
-#include <cstring>
+#include <deque>
 #include <stdexcept>
 
-#include <fcntl.h>
-#include <poll.h>
-#include <csignal>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-extern char** environ;
 
 namespace chancy {
 namespace {
 
 using detail::clock;
 using detail::descriptor;
-using detail::failure;
-using std::chrono::milliseconds;
 
-constexpr std::size_t longest_tail = 8 * 1024;       // of both outputs, for the error
 constexpr std::size_t longest_result = 1024 * 1024;  // a longer standard output is no result
 constexpr std::size_t longest_report = 1024 * 1024;
-
-std::array<descriptor, 2> make_pipe() {
-    int fds[2];
-    if (::pipe2(fds, O_CLOEXEC) != 0) throw failure("pipe");
-    return {descriptor(fds[0]), descriptor(fds[1])};
-}
-
-// A shell with the command, leader of its own process group, with its four streams.
-struct child {
-    pid_t pid = -1;
-    descriptor input, output, errors, reports;
-    descriptor exited;  // a pidfd
-};
-
-// Between vfork and exec the child runs in our memory while we wait: only system calls, and nothing that it changes is read
-// after it.
-[[noreturn]] void become(const char* shell, const int streams[4], std::optional<rlim_t> memory, pid_t worker) {
-    ::setpgid(0, 0);
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // when the thread that waits for it is gone, and so when the worker is killed
-    if (::getppid() != worker) ::_exit(127);
-    for (int i = 0; i < 4; ++i) {
-        if (streams[i] == i) ::fcntl(i, F_SETFD, 0);
-        else ::dup2(streams[i], i);
-    }
-    struct sigaction usual{};
-    usual.sa_handler = SIG_DFL;
-    for (int s = 1; s < NSIG; ++s) ::sigaction(s, &usual, nullptr);
-    sigset_t none;
-    sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    if (memory) {
-        rlimit limit{};
-        ::getrlimit(RLIMIT_AS, &limit);
-        limit.rlim_cur = *memory < limit.rlim_max ? *memory : limit.rlim_max;
-        limit.rlim_max = limit.rlim_cur;
-        ::setrlimit(RLIMIT_AS, &limit);
-    }
-    const char* const argv[] = {"sh", "-c", shell, nullptr};
-    ::execve("/bin/sh", const_cast<char* const*>(argv), environ);
-    ::_exit(127);
-}
-
-child start(const std::string& shell, std::optional<std::int64_t> memory) {
-    auto in = make_pipe(), out = make_pipe(), err = make_pipe(), reports = make_pipe();
-    const int streams[] = {in[0].get(), out[1].get(), err[1].get(), reports[1].get()};
-    const std::optional<rlim_t> limit = memory ? std::optional(static_cast<rlim_t>(*memory)) : std::nullopt;
-    const pid_t self = ::getpid();
-    // No handler of a signal may run in the child before it is itself.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const pid_t pid = ::vfork();
-    if (pid == 0) become(shell.c_str(), streams, limit, self);
-    const int problem = errno;
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    if (pid < 0) throw std::runtime_error(std::string("cannot start a shell: ") + std::strerror(problem));
-    child c;
-    c.pid = pid;
-    c.input = std::move(in[1]);
-    c.output = std::move(out[0]);
-    c.errors = std::move(err[0]);
-    c.reports = std::move(reports[0]);
-    c.exited = descriptor(static_cast<int>(::syscall(SYS_pidfd_open, c.pid, 0)));
-    for (const descriptor* d : {&c.input, &c.output, &c.errors, &c.reports}) ::fcntl(d->get(), F_SETFL, O_NONBLOCK);
-    return c;
-}
-
-// write, without the SIGPIPE that would end the program when the command does not read its input.
-ssize_t write_quietly(int fd, const char* data, std::size_t size) {
-    sigset_t pipe, pending, before;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    ::sigpending(&pending);
-    pthread_sigmask(SIG_BLOCK, &pipe, &before);
-    const ssize_t n = ::write(fd, data, size);
-    const int problem = errno;
-    if (n < 0 && problem == EPIPE && sigismember(&pending, SIGPIPE) == 0) {
-        constexpr timespec now{};
-        while (::sigtimedwait(&pipe, nullptr, &now) < 0 && errno == EINTR) continue;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    errno = problem;
-    return n;
-}
-
-// Reads what there is, but not for ever from one that writes without end; closes at the end of the stream.
-void drain(descriptor& from, std::string& tail, std::string* whole) {
-    char block[65536];
-    for (int blocks = 0; blocks < 16; ++blocks) {
-        const ssize_t n = ::read(from.get(), block, sizeof block);
-        if (n < 0 && errno == EAGAIN) return;
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return from.close();
-        tail.append(block, static_cast<std::size_t>(n));
-        if (tail.size() > longest_tail) tail.erase(0, tail.size() - longest_tail);
-        if (whole && whole->size() <= longest_result) whole->append(block, static_cast<std::size_t>(n));
-    }
-}
 
 // What the command says of its progress: a JSON object a line. Throws what is wrong with it.
 progress read_report(const std::string& line) {
@@ -170,74 +56,87 @@ std::string describe(const job_context& context) {
     return out.dump() + '\n';
 }
 
+// Rings when one of them is asked to stop.
+class stop_bell {
+public:
+    void add(std::stop_token token) {
+        m_asks.emplace_back(std::move(token), ring{m_bell.get()});
+    }
+    [[nodiscard]] int get() const { return m_bell.get(); }
+
+private:
+    struct ring {
+        int bell;
+        void operator()() const { ::eventfd_write(bell, 1); }
+    };
+    descriptor m_bell{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    std::deque<std::stop_callback<ring>> m_asks;
+};
+
 }  // namespace
 
 std::optional<json> command::operator()(job_context& context) const {
-    const std::string input = describe(context);
-    child c = start(m_shell, detail::limit_of(context.job(), "memory"));
-    const descriptor asked(::eventfd(0, EFD_CLOEXEC));
-    const std::stop_callback ask(context.stop_token(), [&] { ::eventfd_write(asked.get(), 1); });
-
-    std::size_t written = 0;
-    std::string output, tail, reports;
-    const auto drain_reports = [&] {
-        std::string unused;
-        drain(c.reports, unused, &reports);
-        report_lines(context, reports, tail, c.reports.get() < 0);
-    };
-    constexpr auto never = clock::time_point::max();
-    auto deadline = context.deadline().value_or(never);
-    bool stopping = false, timed_out = false, killed = false;
-    int status = 0;
-    bool running = true;
-    while (running) {
-        const auto left = deadline == never ? -1 : std::max<long long>(0, std::chrono::ceil<milliseconds>(deadline - clock::now()).count());
-        pollfd p[] = {{c.input.get(), POLLOUT, 0},
-                      {c.output.get(), POLLIN, 0},
-                      {c.errors.get(), POLLIN, 0},
-                      {c.exited.get(), POLLIN, 0},
-                      {stopping ? -1 : asked.get(), POLLIN, 0},
-                      {c.reports.get(), POLLIN, 0}};
-        ::poll(p, 6, static_cast<int>(std::min<long long>(left, 1'000'000)));
-        if (p[0].revents != 0) {
-            const ssize_t n = write_quietly(c.input.get(), input.data() + written, input.size() - written);
-            if (n > 0) written += static_cast<std::size_t>(n);
-            if (written == input.size() || (n < 0 && errno != EAGAIN && errno != EINTR)) c.input.close();
-        }
-        if (p[1].revents != 0) drain(c.output, tail, &output);
-        if (p[2].revents != 0) drain(c.errors, tail, nullptr);
-        if (p[5].revents != 0) drain_reports();
-        if (p[3].revents != 0) {
-            ::waitpid(c.pid, &status, 0);
-            running = false;
-            break;
-        }
-        const bool late = clock::now() >= deadline;
-        if (stopping && late && !killed) {
-            ::kill(-c.pid, SIGKILL);
-            killed = true;
-            deadline = never;
-        } else if (!stopping && (late || p[4].revents != 0)) {
-            // It is asked for by the same deadline.
-            timed_out = deadline != never && clock::now() + milliseconds(100) >= deadline;
-            stopping = true;
-            ::kill(-c.pid, SIGTERM);
-            deadline = clock::now() + m_patience;
-        }
-    }
-    if (stopping) ::kill(-c.pid, SIGKILL);  // what the shell left behind in its group
-    if (c.output.get() >= 0) drain(c.output, tail, &output);
-    if (c.errors.get() >= 0) drain(c.errors, tail, nullptr);
-    if (c.reports.get() >= 0) drain_reports();
-
-    if (timed_out) throw std::runtime_error(detail::time_limit_exceeded(context.job()) + "\n" + tail);
-    if (stopping) throw cancelled{};
-    if (WIFSIGNALED(status)) throw discard("killed by signal " + std::to_string(WTERMSIG(status)) + "\n" + tail);
-    if (WEXITSTATUS(status) == 75) throw std::runtime_error("exit status 75\n" + tail);
-    if (WEXITSTATUS(status) != 0) throw discard("exit status " + std::to_string(WEXITSTATUS(status)) + "\n" + tail);
-    if (output.size() > longest_result) return std::nullopt;
-    json result = json::parse(output, nullptr, false);
+    stop_bell bell;
+    bell.add(context.stop_token());
+    const detail::shell_end end = detail::run_shell({
+        .command = m_shell, .input = describe(context), .memory = detail::limit_of(context.job(), "memory"),
+        .deadline = context.deadline().value_or(clock::time_point::max()), .patience = m_patience, .bell = bell.get(),
+        .must_stop = [] { return true; },
+        .on_reports = [&](std::string& come, std::string& tail, bool at_end) { report_lines(context, come, tail, at_end); }});
+    if (end.timed_out) throw std::runtime_error(detail::time_limit_exceeded(context.job()) + "\n" + end.tail);
+    if (end.stopped) throw cancelled{};
+    detail::throw_what_status_says(end);
+    if (end.output.size() > longest_result) return std::nullopt;
+    json result = json::parse(end.output, nullptr, false);
     return result.is_discarded() ? std::nullopt : std::optional<json>(std::in_place, std::move(result));
+}
+
+namespace {
+
+// A line of the output that answers for one of the jobs. Others are what the command says to people.
+void take_answer(batch& jobs, const std::string& line) {
+    const json said = json::parse(line, nullptr, false);
+    const auto text = [&](const char* key) { return said.contains(key) && said[key].is_string() ? std::optional(said[key].get<std::string>()) : std::nullopt; };
+    const auto id = said.is_object() ? uuid::parse(text("id").value_or("")) : std::nullopt;
+    if (!id) return;
+    for (batch_job& job : jobs) {
+        if (job.job().id != *id) continue;
+        if (auto error = text("discard")) job.end(discard(std::move(*error)));
+        else if (auto failed = text("error")) job.fail(std::move(*failed));
+        else job.succeed(said.contains("result") ? std::optional<json>(said["result"]) : std::nullopt);
+    }
+}
+
+}  // namespace
+
+void command_batch::operator()(batch& jobs) const {
+    std::string input;
+    std::optional<std::int64_t> memory;
+    stop_bell bell;
+    for (batch_job& job : jobs) {
+        input += json(job.job()).dump() + '\n';
+        if (const auto least = detail::limit_of(job.job(), "memory")) memory = std::min(memory.value_or(*least), *least);
+        bell.add(job.stop_token());
+    }
+    // It is one process: a cancel of one job does not end the others, its time limit does.
+    const auto must_stop = [&] {
+        bool all = true, late = false;
+        for (const batch_job& job : jobs) {
+            const bool asked = job.stop_token().stop_requested();
+            all = all && asked;
+            late = late || (asked && job.deadline() && clock::now() >= *job.deadline());
+        }
+        return all || late;
+    };
+    const detail::shell_end end = detail::run_shell({.command = m_shell, .input = input, .memory = memory, .patience = m_patience, .bell = bell.get(),
+                                                     .must_stop = must_stop});
+    if (end.stopped) throw cancelled{};
+    detail::throw_what_status_says(end);
+    for (batch_job& job : jobs) job.succeed();
+    for (std::size_t begin = 0, next; begin < end.output.size(); begin = next + 1) {
+        next = std::min(end.output.find('\n', begin), end.output.size());
+        take_answer(jobs, end.output.substr(begin, next - begin));
+    }
 }
 
 }  // namespace chancy
