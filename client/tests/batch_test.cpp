@@ -302,7 +302,7 @@ TEST_F(batch, reports_and_checkpoints_are_each_jobs_own) {
 }
 
 TEST_F(batch, a_crash_of_its_child_fails_all_of_it_once) {
-    const auto ids = push(3, {.func = "b", .max_attempts = 2});
+    const auto ids = push(3, {.func = "b", .max_attempts = 2, .meta = {{"retry_settings", {{"backoff", 0}, {"backoff_jitter", {0, 0}}}}}});
     chancy::worker w(options(chancy::executor::processes));
     w.on_batch("b", {}, [](chancy::batch& jobs) {
         if (jobs[0].attempt() == 0) std::raise(SIGKILL);
