@@ -132,6 +132,7 @@ void command_batch::operator()(batch& jobs) const {
                                                      .must_stop = must_stop});
     if (end.stopped) throw cancelled{};
     detail::throw_what_status_says(end);
+    if (!end.whole) throw std::runtime_error("its output is longer than 16 MiB: answers may be missing");
     for (batch_job& job : jobs) job.succeed();
     for (std::size_t begin = 0, next; begin < end.output.size(); begin = next + 1) {
         next = std::min(end.output.find('\n', begin), end.output.size());

@@ -110,6 +110,10 @@ ssize_t write_quietly(int fd, const char* data, std::size_t size) {
     return n;
 }
 
+void keep_end(std::string& tail) {
+    if (tail.size() > longest_tail) tail.erase(0, tail.size() - longest_tail);
+}
+
 // Reads what there is, but not for ever from one that writes without end; closes at the end of the stream.
 void drain(descriptor& from, std::string& tail, std::string* whole) {
     char block[65536];
@@ -119,7 +123,7 @@ void drain(descriptor& from, std::string& tail, std::string* whole) {
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return from.close();
         tail.append(block, static_cast<std::size_t>(n));
-        if (tail.size() > longest_tail) tail.erase(0, tail.size() - longest_tail);
+        keep_end(tail);
         if (whole && whole->size() <= longest_output) whole->append(block, static_cast<std::size_t>(n));
     }
 }
@@ -136,6 +140,7 @@ shell_end run_shell(const shell_run& what) {
         drain(c.reports, unused, &reports);
         if (what.on_reports) what.on_reports(reports, end.tail, c.reports.get() < 0);
         else reports.clear();
+        keep_end(end.tail);
     };
     constexpr auto never = clock::time_point::max();
     auto deadline = what.deadline;
@@ -185,7 +190,7 @@ shell_end run_shell(const shell_run& what) {
     if (c.output.get() >= 0) drain(c.output, end.tail, &end.output);
     if (c.errors.get() >= 0) drain(c.errors, end.tail, nullptr);
     if (c.reports.get() >= 0) drain_reports();
-    if (end.output.size() > longest_output) end.output.clear();
+    end.whole = end.output.size() <= longest_output;
     return end;
 }
 

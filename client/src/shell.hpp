@@ -24,7 +24,8 @@ struct shell_run {
 
 struct shell_end {
     int status = 0;
-    std::string output;  // the whole standard output; empty if it is longer than 16 MiB
+    std::string output;  // standard output; the begin of it, unless it is whole: at most 16 MiB
+    bool whole = false;
     std::string tail;    // the last 8 KiB of both outputs
     bool stopped = false, timed_out = false;
 };

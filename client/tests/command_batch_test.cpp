@@ -73,6 +73,15 @@ TEST_F(command_batch, its_exit_status_is_every_jobs) {
     }
 }
 
+TEST_F(command_batch, answers_that_may_be_missing_are_no_success) {
+    chancy::worker w(options(chancy::executor::threads));
+    w.on_batch("b", {.up_to = 4}, chancy::command_batch("head -c 17000000 /dev/zero | tr '\\0' '\\n'"));
+    const running on(w);
+    const auto id = db.push({.func = "b"});
+    EXPECT_TRUE(reaches(id, job_state::failed));
+    EXPECT_EQ(error(id), "its output is longer than 16 MiB: answers may be missing");
+}
+
 TEST_F(command_batch, a_time_limit_ends_it_and_gives_the_others_back) {
     for (const auto where : {chancy::executor::threads, chancy::executor::processes}) {
         std::filesystem::remove(m_file);
