@@ -43,7 +43,7 @@ export PATH=$PGBIN:$PATH
 
 # Every package that is needed, here and nowhere else: to build and test the extension, and for all the rest.
 server_packages="postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR g++ make python3-croniter"
-client_packages="libpq-dev cmake ninja-build pkg-config libgtest-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libasio-dev libssl-dev libcpp-httplib-dev libcrypt-dev spin pgbouncer python3-psycopg curl chromium chromium-driver python3-selenium"
+client_packages="libpq-dev cmake ninja-build pkg-config libgtest-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libasio-dev libssl-dev libcpp-httplib-dev libcrypt-dev spin pgbouncer python3-psycopg curl chromium chromium-driver python3-selenium systemd"
 # For Chancy's own tests, where CHANCY_SRC names a checkout (regress/python/upstream).
 upstream_packages="python3-psycopg python3-psycopg-pool python3-pytest python3-pytest-asyncio python3-croniter"
 
@@ -87,6 +87,42 @@ build_client() {
     say "building client and tests"
     cmake -S "$ROOT" -B "$BUILD" -G Ninja -DPG_MAJOR="$PG_MAJOR" >/dev/null
     cmake --build "$BUILD" ${1:+--target "$@"}
+}
+
+# ---- other Debian systems, for scripts/matrix and scripts/package ---------------------------------------------
+
+# Where this machine gets its own Debian from.
+mirror() {
+    apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' |
+        awk -v suite="$codename" '$1 == suite { print $2; exit }'
+}
+
+# inside COMMAND...: with mounts and processes of its own, which go with it, however it ends. What this machine's package
+# manager is told about a proxy holds there too.
+inside() {
+    local http_proxy=${http_proxy:-} https_proxy=${https_proxy:-}
+    eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
+    export http_proxy https_proxy
+    unshare --mount --pid --fork --kill-child --propagation private "$@"
+}
+
+# make_suite SUITE FOLDER: finished folders are renamed into place, so half a one is never taken for whole.
+make_suite() {
+    [ ! -d "$2" ] || return 0
+    rm -rf "$2.part"
+    # A suite newer than this machine's debootstrap is made like Debian's youngest.
+    local script=/usr/share/debootstrap/scripts/$1
+    [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
+    inside debootstrap --variant=minbase "$1" "$2.part" "$(mirror)" "$script"
+    # A mirror may lag behind; testing's lists are valid for a week only.
+    echo 'Acquire::Check-Valid-Until "false";' >"$2.part/etc/apt/apt.conf.d/99lagging-mirror"
+    mv "$2.part" "$2"
+}
+
+# in_suite FOLDER COMMAND...: as root of that system, with the network of this one.
+in_suite() {
+    cp /etc/resolv.conf "$1/etc/resolv.conf"
+    inside bash -c 'mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/dev/shm" && exec chroot "$@"' - "$@"
 }
 
 # ---- an embedded server --------------------------------------------------------------------------------------
