@@ -43,7 +43,7 @@ export PATH=$PGBIN:$PATH
 
 # Every package that is needed, here and nowhere else: to build and test the extension, and for all the rest.
 server_packages="postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR g++ make python3-croniter"
-client_packages="libpq-dev cmake ninja-build pkg-config libgtest-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libasio-dev libssl-dev libcpp-httplib-dev libcrypt-dev spin pgbouncer python3-psycopg curl chromium chromium-driver python3-selenium systemd"
+client_packages="libpq-dev cmake ninja-build pkg-config libgtest-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libasio-dev libssl-dev libcpp-httplib-dev libcrypt-dev prometheus-cpp-dev prometheus spin pgbouncer python3-psycopg curl chromium chromium-driver python3-selenium systemd"
 # For Chancy's own tests, where CHANCY_SRC names a checkout (regress/python/upstream).
 upstream_packages="python3-psycopg python3-psycopg-pool python3-pytest python3-pytest-asyncio python3-croniter"
 

@@ -1,4 +1,5 @@
 #include "cli.hpp"
+#include "scrape.hpp"
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -12,7 +13,7 @@ struct options {
     worker_options worker;
     std::vector<std::string> commands, batches, concurrency, executors;
     batch_options batch;
-    std::string batch_wait = "0s", grace = "30s", poll, timeout = "90s", log_level = "info", log_format = "text";
+    std::string batch_wait = "0s", grace = "30s", poll, timeout = "90s", log_level = "info", log_format = "text", metrics;
     bool all_queues = false, no_listen = false, no_maintenance = false;
 };
 
@@ -120,13 +121,22 @@ int run(const context& with, options& o) {
     else log->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
     const auto patience = std::min<std::chrono::milliseconds>(std::chrono::seconds(4), o.worker.heartbeat_timeout / 4);
     o.batch.wait = read_duration(o.batch_wait);
-    each_command("--exec", o.commands, [&](const std::string& func, const std::string& shell) { w.on(func, command(shell, patience)); });
-    each_command("--exec-batch", o.batches, [&](const std::string& func, const std::string& shell) { w.on_batch(func, o.batch, command_batch(shell, patience)); });
+    std::vector<std::string> funcs;
+    each_command("--exec", o.commands, [&](const std::string& func, const std::string& shell) { w.on(funcs.emplace_back(func), command(shell, patience)); });
+    each_command("--exec-batch", o.batches, [&](const std::string& func, const std::string& shell) {
+        w.on_batch(funcs.emplace_back(func), o.batch, command_batch(shell, patience));
+    });
     w.fork_children();  // before there are threads
     const stop_on_signals guard([&] {
         log->info("stopping");
         w.stop();
     });
+    std::optional<scrape> told;
+    if (!o.metrics.empty()) {
+        told.emplace(o.metrics, w.id(), funcs, [&w] { return w.ready(); });
+        w.use(told->counting());
+        log->info("metrics at {}", told->url());
+    }
     log->info("worker {} on {}", w.id(), o.all_queues ? "all queues whose tags match" : join(o.worker.queues));
     w.run();
     log->info("stopped");
@@ -159,6 +169,7 @@ void add_worker(CLI::App& app, context& with) {
     c->add_flag("--no-maintenance", o->no_maintenance, "Leave it to others to call chancy.maintain() now and then");
     c->add_flag("--no-listen", o->no_listen, "Only poll: behind PgBouncer in transaction mode");
     c->add_option("--listen-dbname", o->worker.listen_conninfo, "A direct connection for LISTEN, beside a PgBouncer");
+    c->add_option("--metrics", o->metrics, "Answer /metrics for Prometheus, /healthz and /readyz there, without log-in")->option_text("[ADDRESS:]PORT");
     c->add_option("--log-level", o->log_level, "debug, info, warning or error")
         ->check(CLI::IsMember({"debug", "info", "warning", "error"}))->capture_default_str();
     c->add_option("--log-format", o->log_format, "text or json, a line for each message")

@@ -71,7 +71,7 @@ void serve_assets(httplib::Server& server) {
 
 }  // namespace
 
-int serve(const options& how, void (*more_routes)(httplib::Server&, const options&)) {
+int serve(const options& how) {
     // Before there is any thread: the signals are for sigwait below.
     sigset_t ends;
     sigemptyset(&ends);
@@ -93,10 +93,10 @@ int serve(const options& how, void (*more_routes)(httplib::Server&, const option
     server.set_keep_alive_timeout(2);
     server.set_pre_routing_handler(refuse_bodies);
     server.set_post_routing_handler(set_headers);
-    requests all{how, who, {readers, operators, admins}, events, hidden, make_audit(how.audit)};
+    probe metrics(how, metrics_statement(), 8), ready(how, "SELECT 1", 2);  // Prometheus waits for 10 s
+    requests all{how, who, {readers, operators, admins}, events, hidden, make_audit(how.audit), metrics, ready};
     add_api(server, all);
     serve_assets(server);
-    if (more_routes) more_routes(server, how);
 
     const int port = how.port == 0 ? server.bind_to_any_port(how.address) : server.bind_to_port(how.address, how.port) ? how.port : -1;
     if (port < 0) throw std::runtime_error(how.address + ":" + std::to_string(how.port) + " cannot be listened at");

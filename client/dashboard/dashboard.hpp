@@ -5,6 +5,7 @@
 //     dashboard/route.cpp       a request: checked, made, answered; every problem in one form
 //     dashboard/read_routes.cpp, act_routes.cpp   what there is to ask for, and to do
 //     dashboard/live.cpp        events as they come, and how deep queues were
+//     dashboard/metrics.cpp     what Prometheus asks for
 #pragma once
 
 #include <string>
@@ -31,7 +32,6 @@ struct options {
 };
 
 // Serves until SIGTERM or SIGINT; the exit code. error if the database cannot be reached at the start.
-// routes: called with the server before it listens, for what belongs to others (/metrics, /healthz, /readyz).
-int serve(const options& how, void (*more_routes)(httplib::Server&, const options&) = nullptr);
+int serve(const options& how);
 
 }  // namespace chancy::dashboard

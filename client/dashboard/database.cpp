@@ -46,13 +46,15 @@ std::string with_settings(const std::string& conninfo, const std::string& settin
     }
     const char* inherited = std::getenv("PGOPTIONS");
     std::string out, before = inherited ? inherited : "";
+    bool waits = std::getenv("PGCONNECT_TIMEOUT") != nullptr;  // for so long as somebody said
     for (const PQconninfoOption* o = given; o->keyword; ++o) {
         if (!o->val) continue;
+        waits |= std::string(o->keyword) == "connect_timeout";
         if (std::string(o->keyword) == "options") before = o->val;
         else out += std::string(o->keyword) + '=' + quoted(o->val) + ' ';
     }
     PQconninfoFree(given);
-    return out + "options=" + quoted(before + (before.empty() ? "" : " ") + settings);
+    return out + (waits ? "" : "connect_timeout=10 ") + "options=" + quoted(before + (before.empty() ? "" : " ") + settings);
 }
 
 PGconn* connect(const std::string& conninfo) {
@@ -63,9 +65,9 @@ PGconn* connect(const std::string& conninfo) {
     throw database_error(message, "08001", "Is the database there, and may this role connect?");
 }
 
-connections::connections(const std::string& conninfo, const std::string& role, bool read_only)
-    : m_conninfo(with_settings(conninfo, "-c application_name=chancy_dashboard -c timezone=UTC -c statement_timeout=30s -c lock_timeout=5s" +
-                                             std::string(role.empty() ? "" : " -c role=" + word(role)) +
+connections::connections(const std::string& conninfo, const std::string& role, bool read_only, int seconds)
+    : m_conninfo(with_settings(conninfo, "-c application_name=chancy_dashboard -c timezone=UTC -c lock_timeout=5s -c statement_timeout=" +
+                                             std::to_string(seconds) + 's' + (role.empty() ? "" : " -c role=" + word(role)) +
                                              (read_only ? " -c default_transaction_read_only=on" : ""))) {}
 
 connections::~connections() {

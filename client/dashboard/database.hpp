@@ -27,8 +27,8 @@ struct database_error : std::runtime_error {
 
 class connections {
 public:
-    // role: empty for the one that the connection has
-    connections(const std::string& conninfo, const std::string& role, bool read_only);
+    // role: empty for the one that the connection has; seconds: for a statement
+    connections(const std::string& conninfo, const std::string& role, bool read_only, int seconds = 30);
     ~connections();
     connections(const connections&) = delete;
     connections& operator=(const connections&) = delete;

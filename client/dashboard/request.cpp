@@ -189,6 +189,8 @@ httplib::Server::Handler guarded(requests& all, bool acts, Body body) {
             body(authorize(all, request, role::reader, acts), request, response);
         } catch (const refusal& e) {
             answer_problem(response, e.why);
+        } catch (const database_error& e) {
+            answer_problem(response, problem_of(e));
         }
     };
 }
@@ -220,6 +222,18 @@ void add_api(httplib::Server& server, requests& all) {
         if (!all.events.stream(response)) refuse(503, "Too many listeners", "Look again from time to time instead");
     }));
     server.Get("/api/v1/openapi.json", guarded(all, false, [text = openapi().dump(1)](const identity&, const auto&, auto& response) { answer(response, 200, text); }));
+    server.Get("/metrics", guarded(all, false, [&all](const identity&, const auto&, auto& response) {
+        answer(response, 200, metrics_text(all.metrics.ask()), "text/plain; version=0.0.4; charset=utf-8");
+    }));
+    server.Get("/healthz", [](const auto&, auto& response) { answer(response, 200, R"({"healthy":true})"); });
+    server.Get("/readyz", [&all](const auto&, auto& response) {
+        try {
+            (void)all.ready.ask();
+            answer(response, 200, R"({"ready":true})");
+        } catch (const database_error&) {  // what it says names hosts and roles, and anybody asks here
+            answer(response, 503, R"({"ready":false})");
+        }
+    });
     const auto add = [&](const route& r) {
         const auto handler = [&all, &r](const httplib::Request& request, httplib::Response& response) { run_route(all, r, request, response); };
         const std::string method = r.method;

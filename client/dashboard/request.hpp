@@ -3,12 +3,16 @@
 
 #include "dashboard.hpp"
 #include "live.hpp"
+#include "metrics.hpp"
 #include "route.hpp"
 
 #include <array>
 #include <functional>
 #include <memory>
 
+namespace httplib {
+class Server;
+}
 namespace spdlog {
 class logger;
 }
@@ -22,9 +26,11 @@ struct requests {
     live& events;
     const hiding& hidden;
     std::shared_ptr<spdlog::logger> audit;
+    probe& metrics;
+    probe& ready;
 };
 
-// The routes of /api/v1. all lives as long as the server.
+// The routes of /api/v1, and /metrics, /healthz and /readyz. all lives as long as the server.
 void add_api(httplib::Server& server, requests& all);
 
 }  // namespace chancy::dashboard

@@ -52,6 +52,7 @@ void pulse::thread() {
             wait(std::min({m_next_beat, m_next_maintenance, m_next_queues}));
         } catch (const std::exception& e) {
             m_shared->log(log_level::warning, std::string("heartbeat: ") + e.what() + "; trying again");
+            *m_shared->announced = false;
             m_ear.reset();
             m_client.reset();
             pollfd p{m_wake, POLLIN, 0};
@@ -109,6 +110,7 @@ void pulse::beat() {
     session(on, m_patience).heartbeat(o.worker_id, m_shared->tags, m_fleet.queues(), o.heartbeat_timeout);
     m_next_beat = sent + m_interval * 9 / 10 + m_interval * (std::rand() % 11) / 100;
     m_expiry.renew(good_from + o.heartbeat_timeout * 2 / 3);
+    *m_shared->announced = true;
     drop_lost_jobs(on, before);
 }
 
@@ -167,6 +169,7 @@ void pulse::hear(const event& e) {
 
 // On the thread of m_expiry.
 void pulse::expired() {
+    *m_shared->announced = false;
     m_shared->log(log_level::error, "the heartbeat could not be renewed: handlers are stopped before others run their jobs");
     if (m_stop) return;
     m_beat_now = true;  // the machine may have slept, and the next beat be far away
@@ -174,6 +177,7 @@ void pulse::expired() {
 }
 
 void pulse::retire() {
+    *m_shared->announced = false;
     try {
         if (!m_ear && !m_client) open();
         session(connection(), m_patience).retire_worker(m_shared->options.worker_id);

@@ -6,6 +6,8 @@
 #include "attempt.hpp"
 #include "expiry.hpp"
 
+#include <atomic>
+
 namespace chancy::detail {
 
 class nursery;
@@ -15,6 +17,7 @@ struct shared {
     worker_options options;
     handlers known;
     std::shared_ptr<heartbeat_term> term = std::make_shared<heartbeat_term>();
+    std::shared_ptr<std::atomic<bool>> announced = std::make_shared<std::atomic<bool>>(false);  // the heartbeat is good, and its connection
     middlewares around;
     std::vector<std::string> tags;      // the worker's: the usual ones and its own
     std::shared_ptr<nursery> children;  // forks them; none if no queue may need one

@@ -145,6 +145,11 @@ void worker::stop() noexcept {
     if (m_state->fleet) m_state->fleet->stop();
 }
 
+bool worker::ready() const noexcept {
+    const std::lock_guard lock(m_state->mutex);
+    return m_state->stops == 0 && *m_state->shared->announced;
+}
+
 stop_on_signals::stop_on_signals(std::function<void()> stop) : m_end(::eventfd(0, EFD_CLOEXEC)) {
     sigset_t set;
     sigemptyset(&set);

@@ -1,9 +1,11 @@
 // The HTTP API: the program as a whole, asked over HTTP.
 #include "served.hpp"
 
+#include <atomic>
+
 using namespace std::chrono_literals;
 using chancy::json;
-using test::body_of, test::fail_all, test::get, test::post, test::served;
+using test::body_of, test::fail_all, test::get, test::post, test::served, test::sql;
 
 namespace {
 
@@ -160,4 +162,52 @@ TEST_F(dashboard, events_come_as_they_happen_to_as_many_as_may_listen) {
     enough = true;
     happen();
     listening.join();
+}
+
+TEST_F(dashboard, prometheus_gets_what_readers_may_see) {
+    served d;
+    (void)db.declare_queue({.name = R"(a "b"\)"});
+    (void)db.push({.func = "f", .kwargs = {{"card", "4711"}}, .queue = R"(a "b"\)", .unique_key = "4711"});
+    (void)db.pause_queue(R"(a "b"\)");
+    sql("SELECT chancy.heartbeat('gone', '{}', '{other}', '1 s')");
+    auto admin = d.admin(), nobody = d.client();
+    EXPECT_EQ(nobody.Get("/metrics")->status, 401);
+    std::string text;
+    const auto has = [&](const std::string& line) { return text.find(line + '\n') != std::string::npos; };
+    EXPECT_TRUE(test::eventually([&] { return text = admin.Get("/metrics")->body, has(R"(chancy_workers{state="expired"} 1)"); })) << text;
+    for (const char* line : {R"(chancy_queue_jobs{queue="a \"b\"\\",state="pending"} 1)", R"(chancy_queue_jobs{queue="a \"b\"\\",state="running"} 0)",
+                             R"(chancy_queue_paused{queue="a \"b\"\\"} 1)", R"(chancy_jobs_total{outcome="recovered",queue="a \"b\"\\"} 0)",
+                             R"(chancy_task_failed{task="recovery"} 0)", R"(chancy_workers{state="alive"} 0)", R"(chancy_findings{finding="queue",severity="notice"} 1)"})
+        EXPECT_TRUE(has(line)) << line << " is not in\n" << text;
+    EXPECT_EQ(text.find("4711"), std::string::npos);
+}
+
+// However many ask, while the database is silent, there is one connection that waits; and it says so when it is gone.
+TEST_F(dashboard, is_ready_while_the_database_answers) {
+    served d;
+    auto nobody = d.client();
+    const auto status = [&](const char* path) { return nobody.Get(path)->status; };
+    EXPECT_EQ(status("/readyz"), 200);
+    sql("ALTER DATABASE " + test::database() + " ALLOW_CONNECTIONS false", "postgres");
+    sql("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'chancy_dashboard'", "postgres");
+    EXPECT_TRUE(test::eventually([&] { return status("/readyz") == 503; }));
+    EXPECT_EQ(nobody.Get("/readyz")->body, R"({"ready":false})");
+    EXPECT_EQ(d.admin().Get("/metrics")->status, 503);
+    EXPECT_EQ(status("/healthz"), 200);
+    sql("ALTER DATABASE " + test::database() + " ALLOW_CONNECTIONS true", "postgres");
+    EXPECT_TRUE(test::eventually([&] { return status("/readyz") == 200; }));
+    std::optional<test::holder> lock("LOCK chancy.workers");
+    std::vector<std::thread> many;
+    std::atomic<int> refused = 0;
+    for (int i = 0; i < 6; ++i) many.emplace_back([&] { refused += d.admin().Get("/metrics")->status == 503; });
+    EXPECT_EQ(status("/readyz"), 200);
+    int most = 0;
+    EXPECT_TRUE(test::eventually([&] {
+        most = std::max(most, std::stoi(sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'chancy_dashboard' AND wait_event_type = 'Lock'").at(0)));
+        return refused == 5;
+    }));
+    EXPECT_EQ(most, 1);
+    lock.reset();
+    for (std::thread& t : many) t.join();
+    EXPECT_EQ(d.admin().Get("/metrics")->status, 200);
 }

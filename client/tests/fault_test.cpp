@@ -182,3 +182,28 @@ TEST_F(fault, stop_ends_a_worker_without_a_database) {
     w.stop();
     on.join();
 }
+
+TEST_F(fault, a_worker_is_ready_while_it_is_announced_and_goes_on) {
+    std::atomic<bool> goes_on = false, runs = false;
+    chancy::worker w(m_options);
+    w.on("a", [&](job_context&) {
+        runs = true;
+        while (!goes_on) std::this_thread::sleep_for(1ms);
+    });
+    EXPECT_FALSE(w.ready());
+    std::thread on([&] { w.run(); });
+    EXPECT_TRUE(eventually([&] { return w.ready(); }));
+    EXPECT_EQ(db.list_workers().size(), 1u);
+    test::sql("ALTER DATABASE " + test::database() + " ALLOW_CONNECTIONS false", "postgres");
+    test::sql("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'victim'", "postgres");
+    EXPECT_TRUE(eventually([&] { return !w.ready(); }));
+    test::sql("ALTER DATABASE " + test::database() + " ALLOW_CONNECTIONS true", "postgres");
+    EXPECT_TRUE(eventually([&] { return w.ready(); }));
+    (void)db.push({.func = "a"});
+    EXPECT_TRUE(eventually([&] { return runs.load(); }));
+    w.stop();
+    EXPECT_FALSE(w.ready());  // it drains
+    goes_on = true;
+    on.join();
+    EXPECT_FALSE(w.ready());
+}

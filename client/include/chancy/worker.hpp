@@ -13,7 +13,7 @@
 // What a queue's row says (concurrency, polling_interval, eager_polling, executor_options) holds where no option does. Queues
 // that are declared, changed, paused, resumed or deleted while the worker runs take effect.
 // The database may go away and come back: the worker waits for it, and results are kept meanwhile.
-// Threads: run() blocks; stop() may be called from any thread; on(), on_batch() and use() only before run(). Handlers run on several
+// Threads: run() blocks; stop() and ready() may be called from any thread; on(), on_batch() and use() only before run(). Handlers run on several
 // threads at once.
 #pragma once
 
@@ -106,6 +106,10 @@ public:
     // Stop fetching, let running handlers finish within the grace, write results, release the rest, retire.
     // Called again: ask handlers to stop now, and release what does not.
     void stop() noexcept;
+
+    // Whether it is announced, has its connection, and is not stopping: for who wants to know whether jobs are in good hands. It asks
+    // nobody: a server that is silent is noticed with the next heartbeat, one that is gone at once (without listen, then too). Any thread.
+    [[nodiscard]] bool ready() const noexcept;
 
     [[nodiscard]] const std::string& id() const noexcept;
 
