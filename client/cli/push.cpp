@@ -1,5 +1,6 @@
 #include "cli.hpp"
 
+#include <cstdlib>
 #include <iostream>
 
 namespace chancy::cli {
@@ -14,6 +15,10 @@ struct options {
 int push(const context& with, options& o) {
     if (!o.kwargs.empty()) o.job.kwargs = read_json("--kwargs", o.kwargs);
     if (!o.meta.empty()) o.job.meta = read_json("--meta", o.meta);
+    // Pushed from within a trace, by a command of a worker say: it goes on.
+    const auto variable = [](const char* name) { const char* value = std::getenv(name); return std::string(value ? value : ""); };
+    if (const auto here = trace_context::read(variable("TRACEPARENT"), variable("TRACESTATE")); here && !o.job.meta.contains("traceparent"))
+        o.job.meta = here->into(std::move(o.job.meta));
     if (!o.at.empty()) o.job.scheduled_at = read_time(o.at);
     if (!o.in.empty()) o.job.scheduled_at = now() + read_duration(o.in);
     if (!o.unique_for.empty()) o.job.unique_for = read_duration(o.unique_for);

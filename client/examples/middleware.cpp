@@ -1,4 +1,5 @@
-// Middleware that writes a line of JSON for each attempt: what a tracer or an error reporter would be told.
+// Middleware that writes a line of JSON for each attempt: what a tracer or an error reporter would be told. The attempt is a span of its
+// own in the trace that the job came with.
 #include <chancy/chancy.hpp>
 
 #include <iostream>
@@ -9,7 +10,14 @@ using namespace std::chrono_literals;
 
 class json_lines : public chancy::middleware {
 public:
-    void before(chancy::job_context& job) override { write({{"event", "begin"}, {"func", job.job().func}, {"attempt", job.attempt()}}); }
+    void before(chancy::job_context& job) override {
+        chancy::json line = {{"event", "begin"}, {"func", job.job().func}, {"attempt", job.attempt()}};
+        if (const auto from = chancy::trace_context::of(job.job().meta)) {
+            const auto mine = from->child();  // the calls for one attempt come from one thread: a member that is thread_local would keep it
+            line["trace"] = mine.trace_id(), line["parent"] = from->span_id(), line["new span"] = mine.span_id() != from->span_id();
+        }
+        write(line);
+    }
     void on_error(chancy::job_context& job, const chancy::attempt_end& end) override {
         write({{"event", "error"}, {"func", job.job().func}, {"error", *end.result.error}});
     }
@@ -35,7 +43,8 @@ int main() {
 
     chancy::client db;
     chancy::listener ear;
-    const auto id = db.push({.func = "flaky", .queue = "middleware", .max_attempts = 2});
+    const auto id = db.push({.func = "flaky", .queue = "middleware", .max_attempts = 2,
+                             .meta = {{"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}}});
     (void)chancy::wait_for_job(db, ear, id, 1min);
     worker.stop();
     running.join();

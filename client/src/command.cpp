@@ -79,7 +79,7 @@ std::optional<json> command::operator()(job_context& context) const {
     stop_bell bell;
     bell.add(context.stop_token());
     const detail::shell_end end = detail::run_shell({
-        .command = m_shell, .input = describe(context), .memory = detail::limit_of(context.job(), "memory"),
+        .command = m_shell, .input = describe(context), .memory = detail::limit_of(context.job(), "memory"), .trace = trace_context::of(context.job().meta),
         .deadline = context.deadline().value_or(clock::time_point::max()), .patience = m_patience, .bell = bell.get(),
         .must_stop = [] { return true; },
         .on_reports = [&](std::string& come, std::string& tail, bool at_end) { report_lines(context, come, tail, at_end); }});

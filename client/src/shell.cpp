@@ -41,7 +41,7 @@ struct child {
 
 // Between vfork and exec the child runs in our memory while we wait: only system calls, and nothing that it changes is read
 // after it.
-[[noreturn]] void become(const char* shell, const int streams[4], std::optional<rlim_t> memory, pid_t worker) {
+[[noreturn]] void become(const char* shell, char* const* environment, const int streams[4], std::optional<rlim_t> memory, pid_t worker) {
     ::setpgid(0, 0);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // when the thread that waits for it is gone, and so when the worker is killed
     if (::getppid() != worker) ::_exit(127);
@@ -63,11 +63,25 @@ struct child {
         ::setrlimit(RLIMIT_AS, &limit);
     }
     const char* const argv[] = {"sh", "-c", shell, nullptr};
-    ::execve("/bin/sh", const_cast<char* const*>(argv), environ);
+    ::execve("/bin/sh", const_cast<char* const*>(argv), environment);
     ::_exit(127);
 }
 
-child start(const std::string& shell, std::optional<std::int64_t> memory) {
+// The worker's own variables, and in the place of its trace the job's: a job without one must not seem to belong to what started the worker.
+std::vector<char*> environment_of(const std::optional<trace_context>& trace, std::vector<std::string>& own) {
+    if (trace) own.push_back("TRACEPARENT=" + trace->traceparent);
+    if (trace && !trace->tracestate.empty()) own.push_back("TRACESTATE=" + trace->tracestate);
+    std::vector<char*> out;
+    for (char** e = environ; *e; ++e)
+        if (std::strncmp(*e, "TRACEPARENT=", 12) != 0 && std::strncmp(*e, "TRACESTATE=", 11) != 0) out.push_back(*e);
+    for (std::string& variable : own) out.push_back(variable.data());
+    out.push_back(nullptr);
+    return out;
+}
+
+child start(const std::string& shell, std::optional<std::int64_t> memory, const std::optional<trace_context>& trace) {
+    std::vector<std::string> own;
+    const std::vector<char*> environment = environment_of(trace, own);
     auto in = make_pipe(), out = make_pipe(), err = make_pipe(), reports = make_pipe();
     const int streams[] = {in[0].get(), out[1].get(), err[1].get(), reports[1].get()};
     const std::optional<rlim_t> limit = memory ? std::optional(static_cast<rlim_t>(*memory)) : std::nullopt;
@@ -77,7 +91,7 @@ child start(const std::string& shell, std::optional<std::int64_t> memory) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     const pid_t pid = ::vfork();
-    if (pid == 0) become(shell.c_str(), streams, limit, self);
+    if (pid == 0) become(shell.c_str(), environment.data(), streams, limit, self);
     const int problem = errno;
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (pid < 0) throw std::runtime_error(std::string("cannot start a shell: ") + std::strerror(problem));
@@ -131,7 +145,7 @@ void drain(descriptor& from, std::string& tail, std::string* whole) {
 }  // namespace
 
 shell_end run_shell(const shell_run& what) {
-    child c = start(what.command, what.memory);
+    child c = start(what.command, what.memory, what.trace);
     shell_end end;
     std::size_t written = 0;
     std::string reports;

@@ -1,6 +1,8 @@
 // A shell command as a child process: its input, its outputs, how it is stopped, and how it ended.
 #pragma once
 
+#include <chancy/trace.hpp>
+
 #include "attempt.hpp"
 #include "descriptor.hpp"
 
@@ -14,6 +16,7 @@ namespace chancy::detail {
 struct shell_run {
     std::string command, input;
     std::optional<std::int64_t> memory;  // bytes, RLIMIT_AS
+    std::optional<trace_context> trace{};  // TRACEPARENT and TRACESTATE
     clock::time_point deadline = clock::time_point::max();
     std::chrono::milliseconds patience;  // between SIGTERM and SIGKILL
     int bell;                            // an eventfd: when it is rung, must_stop is asked

@@ -30,9 +30,9 @@ TEST_F(example, handlers) {
 
 TEST_F(example, middleware) {
     EXPECT_EQ(run("example-middleware"),
-              "{\"attempt\":0,\"event\":\"begin\",\"func\":\"flaky\"}\n"
+              "{\"attempt\":0,\"event\":\"begin\",\"func\":\"flaky\",\"new span\":true,\"parent\":\"00f067aa0ba902b7\",\"trace\":\"4bf92f3577b34da6a3ce929d0e0e4736\"}\n"
               "{\"error\":\"the first try always fails\",\"event\":\"error\",\"func\":\"flaky\"}\n"
               "{\"event\":\"end\",\"func\":\"flaky\",\"outcome\":\"failed\",\"slow\":false}\n"
-              "{\"attempt\":1,\"event\":\"begin\",\"func\":\"flaky\"}\n"
+              "{\"attempt\":1,\"event\":\"begin\",\"func\":\"flaky\",\"new span\":true,\"parent\":\"00f067aa0ba902b7\",\"trace\":\"4bf92f3577b34da6a3ce929d0e0e4736\"}\n"
               "{\"event\":\"end\",\"func\":\"flaky\",\"outcome\":\"succeeded\",\"slow\":false}\n");
 }

@@ -30,6 +30,7 @@
 #include <chancy/session.hpp>
 #include <chancy/sql_job.hpp>
 #include <chancy/time.hpp>
+#include <chancy/trace.hpp>
 #include <chancy/update.hpp>
 #include <chancy/uuid.hpp>
 #include <chancy/worker.hpp>

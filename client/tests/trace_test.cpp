@@ -1,0 +1,88 @@
+// Trace context: from push to handler.
+#include "support.hpp"
+
+#include <cstdlib>
+
+using chancy::trace_context;
+using test::eventually;
+using namespace std::chrono_literals;
+
+namespace {
+
+const std::string good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+class trace : public test::db_test {};
+
+}  // namespace
+
+TEST(trace_context, is_read_if_it_is_well_formed) {
+    const auto t = trace_context::read(good, "vendor=1").value();
+    EXPECT_EQ(t.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+    EXPECT_EQ(t.span_id(), "00f067aa0ba902b7");
+    EXPECT_TRUE(t.sampled());
+    EXPECT_TRUE(trace_context::read("01" + good.substr(2) + "-more"));  // of a later version
+    for (const std::string& bad : {std::string(), good + "x", good + "-x", "ff" + good.substr(2), good.substr(0, 54), "00-" + std::string(32, '0') + good.substr(35),
+                                   good.substr(0, 36) + std::string(16, '0') + "-01", std::string("00-4BF92F3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), good + "\n"})
+        EXPECT_FALSE(trace_context::read(bad)) << bad;
+    EXPECT_EQ(trace_context::read(good, "a\nb").value().tracestate, "");
+    EXPECT_EQ(trace_context::read(good, std::string(513, 'a')).value().tracestate, "");
+    EXPECT_FALSE(trace_context::of({{"traceparent", 7}}));
+    EXPECT_EQ(t.into({{"mine", 1}}), (chancy::json{{"mine", 1}, {"traceparent", good}, {"tracestate", "vendor=1"}}));
+    const auto child = t.child();
+    EXPECT_EQ(child.trace_id(), t.trace_id());
+    EXPECT_NE(child.span_id(), t.span_id());
+    EXPECT_EQ(child.tracestate, "vendor=1");
+    EXPECT_TRUE(trace_context::read(child.traceparent));
+}
+
+TEST_F(trace, goes_from_push_to_the_handler_whatever_it_is) {
+    chancy::worker w({.poll_interval = 1h});
+    std::mutex mutex;
+    std::map<std::string, chancy::json> seen;
+    for (const char* func : {"pushed", "step", "again", "bad"})
+        w.on(func, [&](chancy::job_context& job) {
+            const std::lock_guard lock(mutex);
+            seen[job.job().func] = job.job().meta;
+        });
+    const auto t = trace_context::read(good).value();
+    const auto first = claim({.func = "again", .unique_key = "k", .meta = t.into()});
+    (void)db.push({.func = "pushed", .meta = t.into()});
+    (void)db.push({.func = "bad", .meta = {{"traceparent", "what is this"}}});
+    (void)db.push_workflow(chancy::workflow("w").step("a", {.func = "pushed"}).then("b", {.func = "step", .meta = t.into()}));
+    // One that runs is followed by the new one, which is of the new one's trace.
+    const auto later = t.child();
+    (void)db.push({.func = "again", .unique_key = "k", .meta = later.into(), .on_conflict = "rerun"});
+    (void)db.apply_updates("tester", std::vector<chancy::update>{{.id = first.id, .started_at = *first.started_at}});
+    const test::running runs(w);
+    EXPECT_TRUE(eventually([&] {
+        const std::lock_guard lock(mutex);
+        return seen.size() == 4;
+    }));
+    EXPECT_EQ(trace_context::of(seen["step"]).value().traceparent, good);
+    EXPECT_EQ(trace_context::of(seen["again"]).value().traceparent, later.traceparent);
+    EXPECT_EQ(seen["bad"].at("traceparent"), "what is this");
+    EXPECT_FALSE(trace_context::of(seen["bad"]));
+}
+
+TEST_F(trace, a_command_has_it_in_its_environment_and_pushes_within_it) {
+    ::setenv("TRACEPARENT", good.c_str(), 1);  // the worker's own
+    const auto pushed = test::shell(CHANCY_PROGRAM " push a && " CHANCY_PROGRAM " push b --meta '{\"traceparent\": \"mine\"}'");
+    EXPECT_EQ(pushed.code, 0) << pushed.err;
+    const auto meta_of = [&](const char* func) { return db.list_jobs({.func = func}).at(0).meta; };
+    EXPECT_EQ(meta_of("a"), (chancy::json{{"traceparent", good}}));
+    EXPECT_EQ(meta_of("b"), (chancy::json{{"traceparent", "mine"}}));
+    const auto told = [](const chancy::json& meta) {
+        chancy::job job;
+        job.func = "f";
+        job.kwargs = chancy::json::object();
+        job.meta = meta;
+        chancy::job_context context(job, {});
+        return *chancy::command("echo \\\"${TRACEPARENT-none} ${TRACESTATE-none}\\\"")(context);
+    };
+    const std::string other = trace_context::read(good).value().child().traceparent;
+    EXPECT_EQ(told({{"traceparent", other}, {"tracestate", "v=1"}}), other + " v=1");
+    EXPECT_EQ(told({{"traceparent", other}}), other + " none");
+    EXPECT_EQ(told({{"traceparent", "$(reboot)"}}), "none none");
+    EXPECT_EQ(told(chancy::json::object()), "none none");
+    ::unsetenv("TRACEPARENT");
+}
