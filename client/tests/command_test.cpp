@@ -112,5 +112,5 @@ TEST(command, leaks_no_descriptor) {
     for (int i = 0; i < 5; ++i) (void)run("exit 1");
     EXPECT_EQ(count(), before);
     // and gets none of ours: as many as any shell started here has, without the one for progress
-    EXPECT_EQ(std::to_string(run("exec 3>&-; ls /proc/self/fd | wc -l").result->get<int>()) + "\n", test::shell("ls /proc/self/fd | wc -l").out);
+    EXPECT_EQ(std::to_string(run("exec 3>&-; ls /proc/self/fd | wc -l").result->get<int>()) + "\n", test::shell("exec 3>&-; ls /proc/self/fd | wc -l").out);
 }
