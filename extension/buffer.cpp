@@ -67,6 +67,7 @@ struct transaction {
     list<counted> tallies;
     int changes;                   // in calls, for the order
     SubTransactionId locks_since;  // the subtransaction that took our first lock; 0: none
+    bool writes_kept;              // tallies of earlier transactions
 
     int made() { return flushes.count > 0 ? flushes.last().upto : 0; }
 };
@@ -165,6 +166,10 @@ void take_back_event(const char *payload) {
 
 void note_locks() {
     if (current.locks_since == InvalidSubTransactionId) current.locks_since = GetCurrentSubTransactionId();
+}
+
+void write_kept_tallies() {
+    if (has_kept_tallies()) current.writes_kept = true;
 }
 
 void keep_tallies(const tallies &t) {
@@ -307,8 +312,8 @@ void send_events() {
 }
 
 void settle(bool prepare) {
-    if (current.tallies.count == 0) return;
-    auto *made = static_cast<tally *>(palloc(sizeof(tally) * current.tallies.count));
+    if (current.tallies.count == 0 && !current.writes_kept) return;
+    auto *made = static_cast<tally *>(palloc(sizeof(tally) * (current.tallies.count + 1)));
     for (int i = 0; i < current.tallies.count; i++) made[i] = current.tallies.items[i].what;
     settle_tallies({made, static_cast<size_t>(current.tallies.count)}, prepare);
 }

@@ -10,6 +10,7 @@
 #include "concurrency.hpp"
 #include "hot.hpp"
 #include "rows.hpp"
+#include "tally.hpp"
 #include "unique.hpp"
 #include "wakeup.hpp"
 #include "workflow.hpp"
@@ -162,7 +163,10 @@ fetched fetch(table &jobs, bytes queue, bytes worker, int32 up_to) {
     TimestampTz now = GetCurrentTimestamp();
     queue_settings settings = read_queue(queue, now);
     const queue_limits &limits = settings.limits;
-    if (!settings.open) return {};
+    if (!settings.open) {
+        write_kept_tallies();
+        return {};
+    }
     claims c{jobs, queue, text_datum(worker), now, up_to, static_cast<HeapTuple *>(palloc(sizeof(HeapTuple) * up_to)), 0, 0, false, is_asleep(queue), 0, {}};
     InitDirtySnapshot(c.seen);
     // What results had to leave of workflows; what is busy still is worth another look soon, as a held job is.
@@ -183,6 +187,7 @@ fetched fetch(table &jobs, bytes queue, bytes worker, int32 up_to) {
     }
     if (wait == 0 && c.count < c.up_to) wait = c.unswept;
     if (c.count > 0) note_locks();
+    else write_kept_tallies();
     CommandCounterIncrement();
     bool exhausted = limits.concurrency() && c.passed == 0 && (c.count < up_to || c.blocked);
     bool again = c.count < up_to && !c.asleep;

@@ -1,7 +1,8 @@
 // tally: what happened to jobs, counted without a row that everybody writes.
 //
 // Each backend counts for itself, in memory. What a transaction did is added when it commits, and is written every chancy.metrics_interval
-// (1 s), at most, by a transaction that does more of the same, as new rows of chancy.tallies; and when the connection ends.
+// (1 s), at most, by a transaction that does more of the same, as new rows of chancy.tallies; by a fetch that finds nothing, so that a worker
+// at rest holds nothing back; and when the connection ends.
 // maintain() folds the rows into chancy.metrics and deletes them (metrics.cpp). So rolled back work is never counted, and
 // nobody waits for a counter. What is lost: with a backend that is killed its last second; with a crash of the server, which
 // empties tallies, what had not been folded.
@@ -133,8 +134,10 @@ void write_at_exit(int, Datum) {
 
 }  // namespace
 
+bool has_kept_tallies() { return kept.count > 0; }
+
 void settle_tallies(std::span<const tally> made, bool prepare) {
-    if (made.empty()) return;
+    if (made.empty() && (prepare || kept.count == 0)) return;
     TimestampTz now = GetCurrentTimestamp();
     // A prepared transaction counts when it commits, wherever that is: its rows are its own.
     if (prepare) {

@@ -51,6 +51,9 @@ struct tallies {
 
 // Gives the call's tallies to the transaction (buffer.cpp): they count if it commits, savepoints included.
 void keep_tallies(const tallies &t);
+// The transaction writes what earlier ones have left in memory, if the interval is over.
+void write_kept_tallies();
+bool has_kept_tallies();
 
 // The transaction's part. settle_tallies may write, and may fail; the other two do neither.
 void settle_tallies(std::span<const tally> made, bool prepare);

@@ -10,7 +10,7 @@ namespace {
     "jsonb_build_object('id', j.id, 'queue', j.queue, 'func', j.func, 'state', j.state, 'priority', j.priority, 'attempts', "  \
     "j.attempts, 'max_attempts', j.max_attempts, 'unique_key', j.unique_key, 'taken_by', j.taken_by, 'created_at', "           \
     "j.created_at, 'scheduled_at', j.scheduled_at, 'started_at', j.started_at, 'completed_at', j.completed_at, 'error', "      \
-    "left(regexp_replace(rtrim(j.errors -> -1 ->> 'traceback'), '^.*\\n', ''), 300))"
+    "left(regexp_replace(rtrim(j.errors -> -1 ->> 'traceback', E' \\t\\r\\n'), '^.*\\n', ''), 300))"
 
 }  // namespace
 

@@ -103,7 +103,7 @@ TEST_F(dashboard, jobs_by_filter_and_page_and_a_corrected_copy) {
 
     // Not while it waits; when it has failed, the copy has what was changed and all else as it was.
     (void)post(admin, "/jobs/" + first.to_string() + "/copy", {{"priority", 3}}, 409);
-    fail_all("default", "Traceback\\nValueError: no");
+    fail_all("default", "Traceback\\nValueError: no\\n");
     EXPECT_EQ(get(admin, "/jobs?func=one").at(0).at("error"), "ValueError: no");
     const json copy = post(admin, "/jobs/" + first.to_string() + "/copy", {{"kwargs", {{"n", 2}}}, {"priority", 3}});
     const auto j = db.get_job(*chancy::uuid::parse(copy.at(0).at("id").get<std::string>()));

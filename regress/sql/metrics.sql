@@ -152,3 +152,23 @@ CREATE TEMP TABLE before AS SELECT queue, pushed_per_second, finished_per_second
 SELECT chancy.fold_metrics(100) > 0 AS folded;
 SELECT queue FROM before b JOIN chancy.queue_stats s USING (queue)
 WHERE abs(b.average_running - s.average_running) > 0.00001 OR (b.pushed_per_second > 0) <> (s.pushed_per_second > 0);
+
+-- What a burst has left in memory is written by the next fetch that finds nothing, of a paused queue too.
+SET chancy.metrics_interval = 0;
+SELECT count(*) FROM chancy.push_many('[{"func": "first"}]');
+TRUNCATE chancy.jobs, chancy.tallies;
+SET chancy.metrics_interval = '1h';
+SELECT count(*) FROM chancy.push_many('[{"func": "burst"}, {"func": "burst"}]');
+SELECT sum(count) FROM chancy.tallies;
+SELECT count(*) FROM chancy.fetch_jobs('nothing', 'w', 1);
+SELECT sum(count) FROM chancy.tallies;
+SET chancy.metrics_interval = 0;
+SELECT count(*) FROM chancy.fetch_jobs('nothing', 'w', 1);
+SELECT sum(count) FROM chancy.tallies;
+SET chancy.metrics_interval = '1h';
+SELECT count(*) FROM chancy.push_many('[{"func": "burst"}]');
+SET chancy.metrics_interval = 0;
+SELECT count(*) FROM chancy.fetch_jobs('empty', 'w', 1);
+SELECT sum(count), count(*) FROM chancy.tallies;
+SELECT count(*) FROM chancy.fetch_jobs('empty', 'w', 1);
+SELECT sum(count), count(*) FROM chancy.tallies;
