@@ -86,18 +86,20 @@ TEST_F(stop, a_second_one_means_now) {
 TEST_F(stop, a_handler_that_does_not_stop_is_left_behind) {
     auto go = std::make_shared<std::promise<void>>();
     auto done = std::make_shared<std::promise<void>>();
+    auto begun = std::make_shared<std::atomic<bool>>(false);
     const auto may_go = go->get_future().share();
     const auto id = db.push({.func = "deaf"});
     {
         auto o = options();
         o.grace = 0ms;
         chancy::worker w(o);
-        w.on("deaf", [may_go, done](job_context&) {
+        w.on("deaf", [may_go, done, begun](job_context&) {
+            *begun = true;
             may_go.wait();
             done->set_value();
         });
         running on(w);
-        ASSERT_TRUE(reaches(id, job_state::running));
+        ASSERT_TRUE(eventually([&] { return begun->load(); }));  // running it is before
     }
     EXPECT_EQ(db.get_job(id)->state, job_state::pending);
     go->set_value();  // and its late end does no harm
