@@ -2,25 +2,9 @@
 # job does is there once, and a group's last job runs once, after all of its jobs. What was acknowledged is written down outside of the server.
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lib.sh"
+. "$(dirname "$0")/../../regress/tests/loops.bash"
 
-loops=()
-trap 'finish_test $?' EXIT
-finish_test() {
-    [ "$1" = 0 ] || { echo "the server's log:" && tail -40 "$PGHOST/log"; }
-    [ ${#loops[@]} = 0 ] || kill "${loops[@]}" 2>/dev/null || true
-    wait
-    server_stop
-}
 control() { as_server "$PGBIN/pg_ctl" -D "$PGHOST/data" -l "$PGHOST/log" -w -s "$@" </dev/null >/dev/null; }
-sql() { psql -XqAt -v ON_ERROR_STOP=1 -c "$1"; }
-fail() { echo "$*" && exit 1; }
-eventually() {
-    local tries=900
-    until [ "$(sql "$1" 2>/dev/null)" = t ]; do
-        [ $((tries -= 1)) -gt 0 ] || fail "this does not become true: $1: $(sql "${2:-SELECT 1}" 2>&1)"
-        sleep 0.1
-    done
-}
 # again_and_again NAME STATEMENT: with $n in it counting up; the numbers of those that were acknowledged go to the file NAME.
 again_and_again() {
     local n=0

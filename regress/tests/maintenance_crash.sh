@@ -4,25 +4,8 @@
 set -euo pipefail
 [ -n "${CHANCY_SOAK:-}" ] || exit 0
 . "$(dirname "$0")/../../scripts/lib.sh"
+. "$(dirname "$0")/loops.bash"
 
-loops=()
-trap 'finish_test $?' EXIT
-finish_test() {
-    [ "$1" = 0 ] || { echo "the server's log:" && tail -40 "$PGHOST/log"; }
-    [ ${#loops[@]} = 0 ] || kill "${loops[@]}" 2>/dev/null || true
-    server_stop
-    wait
-}
-sql() { psql -XqAt -v ON_ERROR_STOP=1 -c "$1"; }
-fail() { echo "$*" && exit 1; }
-# eventually QUERY: until it is true; the server may be away meanwhile.
-eventually() {
-    local tries=900
-    until [ "$(sql "$1" 2>/dev/null)" = t ]; do
-        [ $((tries -= 1)) -gt 0 ] || fail "this does not become true: $1: $(sql "${2:-SELECT 1}" 2>&1)"
-        sleep 0.1
-    done
-}
 # forever NAME: what it reads, as one psql script, again and again, whatever becomes of the server.
 forever() {
     local script=$PGHOST/$1.sql
