@@ -64,18 +64,17 @@ std::vector<process> processes() {
     return out;
 }
 
-// Kills all that match, until none is left alive: a process may fork while we look.
+// Kills all that match, and tells whether any was alive.
 template <class F>
-void kill_all(F matches) {
-    for (bool found = true; found;) {
-        found = false;
-        for (const process& p : processes())
-            if (p.state != 'Z' && p.state != 'X' && matches(p)) {
-                ::kill(p.pid, SIGKILL);
-                found = true;
-            }
-        if (found) ::usleep(1000);
-    }
+bool kill_all(F matches) {
+    bool found = false;
+    for (const process& p : processes())
+        if (p.state != 'Z' && p.state != 'X' && matches(p)) {
+            ::kill(p.pid, SIGKILL);
+            found = true;
+        }
+    if (found) ::usleep(1000);
+    return found;
 }
 
 }  // namespace
@@ -106,17 +105,23 @@ public:
             if (p[1].revents != 0) break;
             if (p[0].revents != 0 && !serve()) break;
         }
+        // Whatever descends from us comes to us once what is between has ended: only without a child are we without all. A
+        // look at /proc alone would miss what a process has left to a thread of its own that is still ending.
         const pid_t self = ::getpid();
         for (const auto& [pid, status] : m_children) ::kill(-pid, SIGKILL);
-        kill_all([&](const process& p) { return p.parent == self || m_children.contains(p.session); });
+        while (reap())
+            if (!kill_all([&](const process& p) { return p.parent == self || m_children.contains(p.session); })) ::usleep(1000);
         ::_exit(0);
     }
 
 private:
-    void reap() {
+    // Whether there are children yet.
+    bool reap() {
         int status;
-        for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;)
+        pid_t pid;
+        while ((pid = ::waitpid(-1, &status, WNOHANG)) > 0)
             if (const auto known = m_children.find(pid); known != m_children.end()) known->second = status;
+        return pid == 0;
     }
 
     bool serve();
@@ -157,7 +162,7 @@ bool nursery::keeper::serve() {
         if (!known->second) ::kill(what.pid, SIGTERM);
     } else {
         if (!known->second) ::kill(what.pid, SIGKILL);
-        kill_all([&](const process& p) { return p.session == what.pid; });
+        while (kill_all([&](const process& p) { return p.session == what.pid; })) continue;  // one may fork while we look
         while (!known->second) {
             int status;
             if (::waitpid(what.pid, &status, 0) == what.pid) known->second = status;

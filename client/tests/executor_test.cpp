@@ -237,12 +237,14 @@ TEST_F(executor, a_child_killed_while_it_has_no_job_costs_no_attempt) {
 }
 
 TEST_F(executor, nothing_survives_a_worker_that_is_killed) {
-    // A worker in a process of its own: a handler that is deaf and has a child, and a command with children in the background.
+    // A worker in a process of its own: a handler that is deaf, has a child, and threads enough that it takes a while to end; and a
+    // command with children in the background.
     const std::string pids = std::filesystem::temp_directory_path() / ("chancy_executor_" + std::to_string(::getpid()));
     const pid_t worker = ::fork();
     if (worker == 0) {
         chancy::worker w(options());
         w.on("deaf", [pids](job_context&) {
+            for (int i = 0; i < 200; ++i) std::thread([] { for (;;) ::pause(); }).detach();
             if (::fork() == 0) {
                 ::setsid();
                 std::ofstream(pids, std::ios::app) << ::getpid() << '\n';
@@ -267,7 +269,11 @@ TEST_F(executor, nothing_survives_a_worker_that_is_killed) {
     for (const pid_t pid : started) EXPECT_TRUE(alive(pid)) << pid;
     ::kill(worker, SIGKILL);
     ::waitpid(worker, nullptr, 0);
-    for (const pid_t pid : started) EXPECT_TRUE(eventually([&] { return !alive(pid); })) << pid;
+    for (const pid_t pid : started) {
+        const bool ended = eventually([&] { return !alive(pid); });
+        EXPECT_TRUE(ended) << pid;
+        if (!ended) ::kill(pid, SIGKILL);  // else it holds the output of the tests open, and nobody learns that they have ended
+    }
     std::filesystem::remove(pids);
     // What it had runs again: here, at once.
     test::sql("UPDATE chancy.workers SET expires_at = now()");
