@@ -2,7 +2,7 @@
 #include <chancy/session.hpp>
 
 #include "connection.hpp"
-#include "statement.hpp"
+#include "prepared.hpp"
 
 #include <libpq-fe.h>
 
@@ -33,15 +33,19 @@ struct client::state {
     std::string conninfo;
     client_options options;
     std::optional<detail::connection> connection;
+    detail::prepared prepared{};  // at it
 
     PGconn* open() {
         if (connection && !connection->alive()) connection.reset();
-        if (!connection) connection.emplace(conninfo, options.connect_timeout);
+        if (!connection) {
+            connection.emplace(conninfo, options.connect_timeout);
+            prepared = {};
+        }
         return connection->get();
     }
 };
 
-client::client(const std::string& conninfo, client_options options) : m_state(new state{conninfo, options, {}}) {
+client::client(const std::string& conninfo, client_options options) : m_state(new state{conninfo, options, {}, {}}) {
     m_state->open();
 }
 client::client(client&&) noexcept = default;
@@ -57,7 +61,8 @@ detail::result client::execute(const detail::statement& what) {
     bool doubt = false;  // an earlier try may have been committed
     for (;;) {
         try {
-            return detail::run(m_state->open(), what, m_state->options.timeout);
+            PGconn* const connection = m_state->open();
+            return m_state->prepared.run(connection, what, m_state->options.timeout);
         } catch (const error& e) {
             if (e.connection_lost() || e.read_only()) m_state->connection.reset();
             doubt = doubt || (e.in_doubt() && what.again != repeat::harmless);

@@ -2,6 +2,7 @@
 
 #include "event.hpp"
 #include "pipeline.hpp"
+#include "prepared.hpp"
 
 #include <libpq-fe.h>
 
@@ -57,7 +58,8 @@ std::string rotated(const std::string& list) {
 }  // namespace
 
 pipeline::pipeline(std::string conninfo, async_options options, bool listens)
-    : m_conninfo(std::move(conninfo)), m_options(std::move(options)), m_listens(listens), m_backoff(m_options.retry), m_head(nullptr, PQclear) {}
+    : m_conninfo(std::move(conninfo)), m_options(std::move(options)), m_listens(listens),
+      m_prepared(std::make_unique<prepared>()), m_backoff(m_options.retry), m_head(nullptr, PQclear) {}
 
 pipeline::~pipeline() { drop(); }
 
@@ -165,6 +167,7 @@ void pipeline::drop() noexcept {
     m_stage = stage::none;
     m_unflushed = 0;
     m_head.reset();
+    *m_prepared = {};
 }
 
 // ---- calls
@@ -176,7 +179,11 @@ void pipeline::send(time now) {
             m_waiting.pop_front();
             if (call->m_stage == pending::stage::finished) continue;
             try {
-                if (!detail::send(m_connection, call->m_what)) {
+                const prepared::way how = m_prepared->choose(call->m_what.sql);
+                const std::string name = prepared::name_of(call->m_what.sql);
+                call->m_named = how != prepared::way::text;
+                if ((how == prepared::way::prepare && !PQsendPrepare(m_connection, name.c_str(), call->m_what.sql, 0, nullptr)) ||
+                    !detail::send(m_connection, call->m_what, call->m_named ? name.c_str() : nullptr)) {
                     if (PQstatus(m_connection) != CONNECTION_BAD) throw error(trimmed(PQerrorMessage(m_connection)), {.sqlstate = "55000"});
                     m_waiting.push_front(call);
                     return not_sent(now);
@@ -244,6 +251,12 @@ void pipeline::answered(time now) {
         return;
     }
     const error why = refusal(m_connection, answer.get(), call->m_what.function);
+    if (call->m_named && m_prepared->disowned(why.sqlstate())) {
+        call->m_stage = pending::stage::waiting;
+        call->m_due = now;
+        m_resting.push_back(call);
+        return;
+    }
     if (why.sqlstate() == "40P01" || why.sqlstate() == "40001") {
         if (!call->m_backoff) call->m_backoff.emplace(m_options.retry);
         if (try_again(*call, now, call->m_backoff->next())) {

@@ -24,8 +24,9 @@ struct host_list {
 [[nodiscard]] error connect_error(const std::string& message);
 [[nodiscard]] bool alive(PGconn* connection) noexcept;  // as connection::alive()
 
-// Only sends; false: libpq says why not. Error 22021 for text that no server takes.
-[[nodiscard]] bool send(PGconn* connection, const statement& what);
+// Only sends; false: libpq says why not. Error 22021 for text that no server takes. prepared: the name of a statement that the
+// server has ready, instead of the text.
+[[nodiscard]] bool send(PGconn* connection, const statement& what, const char* prepared = nullptr);
 // What the server said when it refused, and that the connection is gone: as errors, in doubt if it is.
 [[nodiscard]] error refusal(PGconn* connection, const PGresult* r, const char* function);
 [[nodiscard]] error loss(PGconn* connection, const char* function);

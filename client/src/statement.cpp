@@ -66,7 +66,7 @@ error refusal(PGconn* connection, const PGresult* r, const char* function) {
     return error(message, std::move(p));
 }
 
-bool send(PGconn* connection, const statement& what) {
+bool send(PGconn* connection, const statement& what, const char* prepared) {
     std::vector<const char*> values;
     values.reserve(what.parameters.size());
     std::vector<int> lengths;
@@ -78,25 +78,24 @@ bool send(PGconn* connection, const statement& what) {
         lengths.push_back(p ? static_cast<int>(p->size()) : 0);
     }
     const std::vector<int> formats(values.size(), what.binary);
-    return PQsendQueryParams(connection, what.sql, static_cast<int>(values.size()), nullptr, values.data(), lengths.data(), formats.data(), 1) != 0;
+    const int count = static_cast<int>(values.size());
+    return (prepared ? PQsendQueryPrepared(connection, prepared, count, values.data(), lengths.data(), formats.data(), 1)
+                     : PQsendQueryParams(connection, what.sql, count, nullptr, values.data(), lengths.data(), formats.data(), 1)) != 0;
 }
 
-result run(PGconn* connection, const statement& what, std::chrono::milliseconds timeout) {
-    std::optional<clock::time_point> deadline;
-    if (timeout.count() > 0) deadline = clock::now() + timeout;
-
-    if (!send(connection, what)) {
-        if (PQstatus(connection) == CONNECTION_BAD) throw loss(connection, what.function);
-        throw error(trimmed(PQerrorMessage(connection)), {.sqlstate = "55000", .function = what.function});
+result receive(PGconn* connection, bool sent, const char* function, std::optional<clock::time_point> deadline) {
+    if (!sent) {
+        if (PQstatus(connection) == CONNECTION_BAD) throw loss(connection, function);
+        throw error(trimmed(PQerrorMessage(connection)), {.sqlstate = "55000", .function = function});
     }
     std::unique_ptr<PGresult, decltype(&PQclear)> last(nullptr, PQclear);
     for (bool unsent = true;;) {
         if (unsent) unsent = PQflush(connection) > 0;
         while (unsent || PQisBusy(connection)) {
             if (!wait_socket(connection, unsent, deadline))
-                throw error("no answer from the server in time", {.sqlstate = "08006", .function = what.function,
+                throw error("no answer from the server in time", {.sqlstate = "08006", .function = function,
                                                                   .connection_lost = true, .in_doubt = true});
-            if (!PQconsumeInput(connection)) throw loss(connection, what.function);
+            if (!PQconsumeInput(connection)) throw loss(connection, function);
             if (unsent) unsent = PQflush(connection) > 0;
         }
         PGresult* next = PQgetResult(connection);
@@ -107,10 +106,19 @@ result run(PGconn* connection, const statement& what, std::chrono::milliseconds 
         else
             PQclear(next);
     }
-    if (!last) throw loss(connection, what.function);
+    if (!last) throw loss(connection, function);
     const ExecStatusType status = PQresultStatus(last.get());
-    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) throw refusal(connection, last.get(), what.function);
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) throw refusal(connection, last.get(), function);
     return result(last.release());
+}
+
+std::optional<clock::time_point> deadline_in(std::chrono::milliseconds timeout) {
+    return timeout.count() > 0 ? std::optional(clock::now() + timeout) : std::nullopt;
+}
+
+result run(PGconn* connection, const statement& what, std::chrono::milliseconds timeout) {
+    const auto deadline = deadline_in(timeout);
+    return receive(connection, send(connection, what), what.function, deadline);
 }
 
 std::string dump(const json& value) {

@@ -17,6 +17,9 @@ namespace chancy::detail {
 
 // Sends, waits, and gives the rows or throws chancy::error. timeout 0 waits for ever.
 result run(PGconn* connection, const statement& what, std::chrono::milliseconds timeout);
+// Its second half, for what was sent, or was not.
+result receive(PGconn* connection, bool sent, const char* function, std::optional<std::chrono::steady_clock::time_point> deadline);
+[[nodiscard]] std::optional<std::chrono::steady_clock::time_point> deadline_in(std::chrono::milliseconds timeout);
 
 // Rows of chancy.jobs, or of an exchange, which leaves out columns that a running job does not have; they are looked up once.
 class job_reader {

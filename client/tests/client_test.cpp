@@ -224,11 +224,3 @@ TEST_F(reconnect, deadlocks_and_serialization_failures_are_tried_again) {
     EXPECT_THROW(db.pause_queue("default"), chancy::error);
     EXPECT_EQ(failing.tries(), "1");
 }
-
-TEST_F(reconnect, nothing_is_left_behind_in_the_session) {
-    db.push({.func = "a", .unique_key = "k"});
-    (void)db.exchange("w", {}, "default", 1);
-    PGresult* r = PQexec(db.connection(), "SELECT (SELECT count(*) FROM pg_prepared_statements) + (SELECT count(*) FROM pg_listening_channels())");
-    EXPECT_STREQ(PQgetvalue(r, 0, 0), "0");
-    PQclear(r);
-}

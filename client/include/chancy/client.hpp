@@ -11,7 +11,8 @@
 // A call is run again after a deadlock (40P01) or serialization failure (40001), a lack of disk, memory or connections
 // (class 53), on a new connection after meeting a standby (25006), and after a lost connection if running it twice does no harm: looking, declaring, a push with a unique_key, results (fenced: a repeated one
 // may be told as "stale"). Any other call whose connection is lost in mid-flight is reported with in_doubt().
-// Keeps no prepared statements and no session state: PgBouncer in transaction mode will do.
+// Keeps no session state but prepared statements, and does without those where the server has lost them: PgBouncer in
+// transaction mode will do.
 // Threads: one at a time. Give each thread a client.
 #pragma once
 

@@ -29,6 +29,7 @@ struct async_options {
 namespace detail {
 
 struct host_list;
+class prepared;
 
 // A call that a pipeline has taken over. One of the two is called, once, from within a function of the pipeline, which it must
 // not call back.
@@ -50,6 +51,7 @@ private:
     statement m_what;
     enum class stage { waiting, sent, finished } m_stage = stage::waiting;
     bool m_doubt = false;             // an earlier try may have been committed
+    bool m_named = false;             // was sent as the name of a prepared statement
     std::optional<backoff> m_backoff{};  // once it is tried again
     time m_give_up{}, m_due{};
 };
@@ -106,6 +108,7 @@ private:
     PGconn* m_connection = nullptr;
     enum class stage { none, connecting, ready } m_stage = stage::none;
     bool m_was_ready = false;  // ever
+    const std::unique_ptr<prepared> m_prepared;  // at the connection
     std::unique_ptr<host_list> m_hosts;  // in another order than the conninfo's, after one of them kept silent
     std::string m_host;                  // that is tried
     std::chrono::milliseconds m_host_limit{};
