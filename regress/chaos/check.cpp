@@ -4,6 +4,7 @@
 #include <fstream>
 #include <map>
 #include <sstream>
+#include <utility>
 
 namespace chaos {
 namespace {
@@ -33,6 +34,7 @@ public:
         no_push_lost();
         all_ended();
         no_fenced_result();
+        no_held_result_lost();
         no_key_twice_at_once();
         return std::move(m_found);
     }
@@ -82,6 +84,20 @@ private:
             if (run.job != id || run.started_at != job.started_at || run.worker != job.worker)
                 violation("job ", id.to_string(), " has the result of a fenced run: ", job.run);
             if (last[id] > job.started_at) violation("job ", id.to_string(), " ran again after it had succeeded");
+        }
+    }
+
+    // What a handler has returned, its worker holds until it is written: so the job does not run again as long as that worker lives
+    // and keeps its heartbeat. One that slept may have been taken for dead, and does not know.
+    void no_held_result_lost() {
+        std::map<chancy::uuid, const handled*> before;
+        for (const handled& run : m_runs) {
+            const handled* held = std::exchange(before[run.job], &run);
+            if (!held || !held->done || held->to > run.from) continue;
+            const auto killed = m_ledger.killed().find(held->worker);
+            if (killed != m_ledger.killed().end() && killed->second < run.from) continue;
+            if ((held->expired != 0 && held->expired < run.from) || m_ledger.slept(held->worker, held->from, run.from)) continue;
+            violation("the result of ", held->name(), " was lost, and its worker was not: job ", run.job.to_string(), " ran again as ", run.name());
         }
     }
 

@@ -54,7 +54,13 @@ void diary::begins(const handled& run) const {
 
 void diary::ends(const handled& run) const {
     std::ostringstream line;
-    line << "E " << run.number << ' ' << monotonic() << '\n';
+    line << "E " << run.number << ' ' << monotonic() << ' ' << run.done << '\n';
+    write_line(m_file, line);
+}
+
+void diary::expires() const {
+    std::ostringstream line;
+    line << "X 0 " << monotonic() << '\n';
     write_line(m_file, line);
 }
 
@@ -69,7 +75,14 @@ std::vector<handled> read_diary(const std::string& path, const std::string& work
         std::int64_t when;
         words >> kind >> number >> when;
         if (kind == 'E') {
-            out.at(place.at(number)).to = when;
+            handled& run = out.at(place.at(number));
+            run.to = when;
+            words >> run.done;
+            continue;
+        }
+        if (kind == 'X') {
+            for (handled& run : out)
+                if (run.expired == 0) run.expired = when;
             continue;
         }
         handled run{.worker = worker, .number = number, .from = when};

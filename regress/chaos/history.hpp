@@ -24,6 +24,8 @@ struct handled {
     int number = 0;               // of this worker's runs; with it the run's name
     std::int64_t from = 0, to = 0;  // to 0: it never came to its end
     std::int64_t cut = 0;           // the end of its worker, then
+    bool done = false;              // it returned a result, that its worker holds from then on
+    std::int64_t expired = 0;       // when its worker's heartbeat expired, the first time since it began; 0: it did not
     [[nodiscard]] std::string name() const { return worker + '/' + std::to_string(number); }
 };
 
@@ -33,6 +35,7 @@ public:
     explicit diary(const std::string& path);
     void begins(const handled& run) const;
     void ends(const handled& run) const;
+    void expires() const;  // the heartbeat, as the worker itself knows it
 
 private:
     int m_file;

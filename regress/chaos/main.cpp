@@ -1,6 +1,6 @@
 // chancy-chaos: workers and applications at work on a server of their own, while faults are done to them again and again.
 // Afterwards the laws are checked against the history: no acknowledged push lost, every job ends, no fenced result
-// applied, no key run twice at the same time, no worker ended by itself, recovery without help. It fails too when the
+// applied, no result lost that a worker holds, no key run twice at the same time, no worker ended by itself, recovery without help. It fails too when the
 // fault was not done often enough, or hit nobody at work.
 #include "check.hpp"
 #include "worker.hpp"

@@ -30,6 +30,7 @@ public:
     }
     entry(const entry&) = delete;
     entry& operator=(const entry&) = delete;
+    void done() { m_run.done = true; }
     [[nodiscard]] std::string name() const { return m_run.name(); }
     [[nodiscard]] int number() const { return m_run.number; }
 
@@ -57,14 +58,15 @@ int run_worker(const worker_settings& s) {
                       .heartbeat_timeout = std::chrono::milliseconds(s.heartbeat_timeout),
                       .maintain_interval = 500ms,
                       .grace = 5s,
-                      .log = [](chancy::log_level level, const std::string& text) {
+                      .log = [&](chancy::log_level level, const std::string& text) {
+                          if (text.starts_with("the heartbeat could not be renewed")) book.expires();
                           if (level != chancy::log_level::debug)
                               std::fprintf(stderr, "%.3f %s\n", static_cast<double>(monotonic()) / 1e9, text.c_str());
                       }});
     // kwargs: ms it takes; fails so often first; snoozes now and then
     w.on("chaos.work", [&](chancy::job_context& job) {
         const chancy::job& j = job.job();
-        const entry mine(book, shared, s.slot,
+        entry mine(book, shared, s.slot,
                          {.job = j.id, .started_at = j.started_at->time_since_epoch().count(), .key = j.unique_key.value_or(""),
                           .worker = s.id, .number = ++runs});
         const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(j.kwargs.value("ms", 0));
@@ -75,6 +77,7 @@ int run_worker(const worker_settings& s) {
         if (j.attempts < j.kwargs.value("fails", 0)) throw std::runtime_error("as asked");
         if (j.kwargs.value("snooze", 0) > 0 && mine.number() % 2 == 0)
             throw chancy::snooze(std::chrono::milliseconds(j.kwargs.value("snooze", 0)));
+        mine.done();
         return chancy::json{{"run", mine.name()}};
     });
     const chancy::stop_on_signals guard(w);

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 
 using namespace chaos;
@@ -36,6 +37,19 @@ struct sound : testing::Test {
 };
 
 struct broken : sound {};
+
+// The first job is run to its end by w1, and then again by w2. Whether that may be depends on what became of w1.
+struct run_again : sound {
+    run_again() {
+        runs[0].done = true;
+        runs.push_back({.job = first, .started_at = 1500, .key = "key", .worker = "w2", .number = 2, .from = 210, .to = 220});
+        rows[first] = {.state = "succeeded", .worker = "w2", .run = "w2/2", .error = "", .started_at = 1500};
+    }
+    // The ledger's own times are of now: the second run is after them.
+    void after_that() {
+        runs[2].from = INT64_MAX - 2, runs[2].to = INT64_MAX - 1;
+    }
+};
 
 // A world without a server: what it notes of faults.
 struct injection : testing::Test {
@@ -149,6 +163,61 @@ TEST_F(broken, another_one_slept) {
     book.paused("w2");
     runs[1].from = 150;
     EXPECT_TRUE(tells("two runs at once of key")) << violation();
+}
+
+TEST_F(run_again, result_lost) {
+    EXPECT_TRUE(tells("the result of w1/1 was lost, and its worker was not: job " + first.to_string() + " ran again as w2/2")) << violation();
+}
+
+TEST_F(run_again, nothing_held) {
+    runs[0].done = false;  // it failed, or asked to be run again
+    EXPECT_EQ(violation(), "none");
+}
+
+TEST_F(run_again, worker_killed) {
+    book.killed("w1");
+    EXPECT_TRUE(tells("the result of w1/1 was lost")) << violation();
+    after_that();
+    EXPECT_EQ(violation(), "none");
+}
+
+TEST_F(run_again, worker_slept) {
+    book.paused("w1");
+    EXPECT_TRUE(tells("the result of w1/1 was lost")) << violation();
+    after_that();
+    EXPECT_EQ(violation(), "none");
+}
+
+TEST_F(run_again, heartbeat_expired) {
+    runs[0].expired = 215;
+    EXPECT_TRUE(tells("the result of w1/1 was lost")) << violation();
+    runs[0].expired = 205;
+    EXPECT_EQ(violation(), "none");
+}
+
+TEST(diary, tells_what_was_written) {
+    const std::string path = testing::TempDir() + "chaos-check.diary";
+    std::filesystem::remove(path);
+    const diary book(path);
+    handled first{.job = chancy::uuid::parse("03f00000-0000-7000-8000-000000000001").value(), .started_at = 1000, .key = "key", .worker = "w1", .number = 1};
+    handled second = first;
+    second.number = 2, second.key.clear();
+    book.begins(first);
+    first.done = true;
+    book.ends(first);
+    book.expires();
+    book.begins(second);
+    const std::vector<handled> told = read_diary(path, "w1");
+    ASSERT_EQ(told.size(), 2U);
+    EXPECT_EQ(told[0].job, first.job);
+    EXPECT_EQ(told[0].key, "key");
+    EXPECT_TRUE(told[0].done);
+    EXPECT_LE(told[0].from, told[0].to);
+    EXPECT_LE(told[0].to, told[0].expired);
+    EXPECT_EQ(told[1].key, "");
+    EXPECT_FALSE(told[1].done);
+    EXPECT_EQ(told[1].to, 0);
+    EXPECT_EQ(told[1].expired, 0);
 }
 
 TEST_F(injection, none) {
