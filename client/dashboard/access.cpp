@@ -197,9 +197,9 @@ std::optional<identity> access::by_basic(const httplib::Request& request, const 
     return (m_sessions["basic " + header] = {{name, *may, {}, false}, now + basic_life}).who;
 }
 
-std::optional<identity> access::known(const std::string& session) {
+std::optional<identity> access::known(const std::string& key) {
     const std::lock_guard lock(m_mutex);
-    const auto at = m_sessions.find(session);
+    const auto at = m_sessions.find(key);
     if (at == m_sessions.end() || at->second.until < clock::now()) return std::nullopt;
     return at->second.who;
 }

@@ -76,7 +76,7 @@ private:
     [[nodiscard]] std::string address_of(const httplib::Request& request) const;
     [[nodiscard]] std::optional<identity> by_proxy(const httplib::Request& request);
     [[nodiscard]] std::optional<identity> by_basic(const httplib::Request& request, const std::string& header);
-    [[nodiscard]] std::optional<identity> known(const std::string& session);
+    [[nodiscard]] std::optional<identity> known(const std::string& key);
     // Under m_hashing, both in one go: else many tries at once would all be among the first ones.
     [[nodiscard]] int wait_of(const std::string& address);
     [[nodiscard]] std::optional<role> check(const std::string& address, const std::string& name, const std::string& password);
