@@ -15,9 +15,13 @@ namespace {
 
 double now() { return std::chrono::duration<double>(clock::now().time_since_epoch()).count(); }
 
+struct push_times {
+    std::vector<double> start, call;  // until the handler's first line; and until push() returned, which is part of it
+};
+
 // A push each 1/rate s by one connection; one Worker that listens.
-std::vector<double> measure_push(const options& with, int rate, int jobs) {
-    std::vector<double> sent(static_cast<std::size_t>(jobs)), started(static_cast<std::size_t>(jobs), 0);
+push_times measure_push(const options& with, int rate, int jobs) {
+    std::vector<double> sent(static_cast<std::size_t>(jobs)), started(static_cast<std::size_t>(jobs), 0), returned;
     std::atomic<int> done{0};
     chancy::worker worker({.conninfo = with.conninfo, .concurrency = 4, .log = [](chancy::log_level, const std::string&) {}});
     worker.on("bench.latency", [&](chancy::job_context& job) {
@@ -33,12 +37,13 @@ std::vector<double> measure_push(const options& with, int rate, int jobs) {
         std::this_thread::sleep_until(next += std::chrono::microseconds(1'000'000 / rate));
         sent[static_cast<std::size_t>(n)] = now();
         client.push({.func = "bench.latency", .kwargs = {{"n", n}}});
+        returned.push_back(now() - sent[static_cast<std::size_t>(n)]);
     }
     while (done < jobs) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     worker.stop();
     running.join();
     for (std::size_t n = 0; n < sent.size(); n++) started[n] -= sent[n];
-    return started;
+    return {started, returned};
 }
 
 // The same without a queue: from NOTIFY to its arrival at a connection that listens.
@@ -139,10 +144,13 @@ figures latency(const options& with) {
         for (const int rate : {20, 100, 1000}) {
             make_empty(server);
             const int count = std::max(1, static_cast<int>(rate * with.latency_seconds));
-            const json other = percentiles(measure_notify(with, rate, count)), ours = percentiles(measure_push(with, rate, count));
+            const json other = percentiles(measure_notify(with, rate, count));
+            const push_times took = measure_push(with, rate, count);
+            const json ours = percentiles(took.start), call = percentiles(took.call);
             const bool low = durable && rate < 1000;
             add(all, "push to handler start, " + std::to_string(rate) + "/s" + how, ours, other, low ? 2 : 0, low ? 10 : 0, "push() to handler",
                 "NOTIFY round trip");
+            add(all, "of it push(), " + std::to_string(rate) + "/s" + how, call, other, 0, 0, "push()", "NOTIFY round trip");
         }
         make_empty(server);
         const int count = std::max(1, static_cast<int>(50 * with.latency_seconds));
