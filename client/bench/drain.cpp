@@ -3,6 +3,8 @@
 
 #include "scenario.hpp"
 
+#include <algorithm>
+
 namespace bench {
 
 int exchange_worker::exchange(int up_to) {
@@ -15,22 +17,35 @@ int exchange_worker::exchange(int up_to) {
 
 namespace {
 
-// The whole Worker: handlers on threads, a heartbeat, results gathered. One for each connection.
-double run_workers(const options& with) {
-    std::atomic<long long> done{0};
-    std::vector<std::unique_ptr<chancy::worker>> workers;
-    std::vector<std::thread> threads;
-    for (int i = 0; i < with.connections; i++) {
-        workers.push_back(std::make_unique<chancy::worker>(chancy::worker_options{
-            .conninfo = with.conninfo, .concurrency = 1, .log = [](chancy::log_level, const std::string&) {}}));
-        workers.back()->on("bench.work", [&](chancy::job_context&) { done++; });
-        threads.emplace_back([&, i] { workers[static_cast<std::size_t>(i)]->run(); });
+// The whole Worker: handlers on threads, a heartbeat, results gathered. One for each connection. They stand before a paused queue until
+// drain() resumes it, as the other side's connections are open when its turn begins; that they stop is part of the time.
+class worker_fleet {
+public:
+    worker_fleet(const options& with, connection& server) : m_server(server), m_jobs(with.jobs) {
+        m_server.run("SELECT chancy.pause_queue('default')");
+        for (int i = 0; i < with.connections; i++) {
+            m_workers.push_back(std::make_unique<chancy::worker>(chancy::worker_options{
+                .conninfo = with.conninfo, .concurrency = 1, .log = [](chancy::log_level, const std::string&) {}}));
+            m_workers.back()->on("bench.work", [this](chancy::job_context&) { m_done++; });
+            m_threads.emplace_back([w = m_workers.back().get()] { w->run(); });
+        }
+        while (!std::ranges::all_of(m_workers, [](const auto& w) { return w->ready(); })) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    while (done < with.jobs) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    for (auto& worker : workers) worker->stop();
-    for (std::thread& t : threads) t.join();
-    return with.jobs;
-}
+    double drain() {
+        m_server.run("SELECT chancy.resume_queue('default')");
+        while (m_done < m_jobs) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        for (auto& worker : m_workers) worker->stop();
+        for (std::thread& t : m_threads) t.join();
+        return m_jobs;
+    }
+
+private:
+    connection& m_server;
+    const int m_jobs;
+    std::atomic<long long> m_done{0};
+    std::vector<std::unique_ptr<chancy::worker>> m_workers;
+    std::vector<std::thread> m_threads;
+};
 
 }  // namespace
 
@@ -56,7 +71,13 @@ figures drain(const options& with) {
     const side other{"SKIP LOCKED + UPDATE", load("bench.plain"), [&] { return static_cast<double>(work(plain, nullptr, nullptr)); }};
     const std::string size = "drain of " + std::to_string(with.jobs) + ", " + std::to_string(with.connections) + " connections";
     const int rounds = std::max(1, with.rounds - 2);
-    all.push_back(compare(server, size + ", Worker", 1.5, rounds, {"Worker", load("chancy.jobs"), [&] { return run_workers(with); }}, other));
+    std::unique_ptr<worker_fleet> fleet;
+    const auto load_and_start = [&] {
+        load("chancy.jobs")();
+        fleet = std::make_unique<worker_fleet>(with, server);
+        return 0.0;
+    };
+    all.push_back(compare(server, size + ", Worker", 1.5, rounds, {"Worker", load_and_start, [&] { return fleet->drain(); }}, other));
     all.push_back(compare(server, size + ", exchange", 0, rounds,
                           {"exchange()", load("chancy.jobs"), [&] { return static_cast<double>(work(ours, nullptr, nullptr)); }}, other));
     all.back().details["storage"] = storage(server, "chancy.jobs");
