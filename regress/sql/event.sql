@@ -103,6 +103,17 @@ SELECT state FROM chancy.apply_updates('w', updates('succeeded', 'c.6'));
 SELECT chancy.watch_jobs('{}');
 SELECT job_id = id_of('c.4') AS kept FROM chancy.watches;
 
+-- So is the end of one that outlives its workers too often; as long as it runs again, only its queue is told.
+INSERT INTO chancy.workers VALUES ('dead', '{}', '{}', now(), now() - interval '1 hour');
+INSERT INTO chancy.jobs (id, queue, func, state, max_attempts, taken_by, started_at)
+VALUES ('03c71f9b-af43-0007-8000-00000000000a', 'default', 'c.a', 'running', 1, 'dead', now() - interval '1 hour');
+SELECT chancy.watch_jobs(ARRAY[id_of('c.a')]);
+\qecho recovered, and failed
+SELECT * FROM chancy.recover_jobs(max_recoveries => 1);
+SELECT state FROM chancy.fetch_jobs('default', 'dead');
+SELECT * FROM chancy.recover_jobs(max_recoveries => 1);
+DELETE FROM chancy.workers;
+
 -- Workers, and the end of a queue.
 \qecho workers
 SELECT chancy.heartbeat('w1', '{}', '{}') IS NOT NULL;

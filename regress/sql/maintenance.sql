@@ -62,9 +62,11 @@ SELECT * FROM chancy.recover_jobs(max_recoveries => -1);
 SELECT * FROM chancy.recover_jobs(grace => '0 s');
 SELECT * FROM chancy.recover_jobs(up_to => 0);
 
--- maintain(): each task once per interval.
-TRUNCATE chancy.task_runs;
+-- maintain(): each task once per interval. Workers are forgotten a day after they have expired.
+TRUNCATE chancy.task_runs, chancy.workers;
+INSERT INTO chancy.workers SELECT 'expired ' || n || ' hours ago', '{}', '{}', now(), now() - interval '1 hour' * n FROM unnest('{-1,23,25}'::int[]) n;
 SELECT * FROM maintain();
+SELECT worker_id FROM chancy.workers ORDER BY 1;
 SELECT * FROM maintain();
 UPDATE chancy.task_runs SET last_run = now() - interval '30 s';
 SELECT * FROM maintain();

@@ -224,3 +224,23 @@ SELECT work() IS NOT NULL AS worked, (SELECT count(*) FROM chancy.fetch_jobs('de
 SELECT count(*) FROM chancy.apply_updates('w', (SELECT jsonb_agg(jsonb_build_object('id', id, 'started_at', started_at, 'outcome', 'succeeded')) FROM chancy.running_jobs('w')));
 SELECT work(), status(:'id');
 SELECT count(*) FROM chancy.workflow_todo;
+
+-- A group is pruned as any workflow: none of its jobs as long as it is under way, and it with its steps when it has ended.
+SELECT chancy.prune_workflows('0 s', 100000) > 0 AS workflows, chancy.prune_jobs('{"keep": 0}', 100000) > 0 AS jobs;
+SELECT chancy.push_group('group', '[{"func": "g1"}, {"func": "g2"}]', '{"func": "then"}') AS id \gset
+SELECT work(1), chancy.prune_jobs('{"keep": 0}'), chancy.prune_workflows('0 s');
+SELECT work(1, 'g2'), chancy.prune_jobs('{"keep": 0}'), chancy.prune_workflows('0 s');
+SELECT steps(:'id'), work();
+SELECT status(:'id'), chancy.prune_jobs('{"keep": 0}');
+SELECT steps(:'id'), chancy.prune_workflows('0 s');
+SELECT count(*) FROM chancy.workflow_steps;
+-- What Python has finished counts from its last change; what it has under way stays.
+INSERT INTO chancy.workflows (id, name, state, updated_at) VALUES ('00000000-0000-0000-0000-000000000011', 'old', 'failed', now() - interval '2 days'),
+    ('00000000-0000-0000-0000-000000000012', 'new', 'completed', now() - interval '1 hour'), ('00000000-0000-0000-0000-000000000013', 'under way', 'running', now() - interval '2 days');
+SELECT chancy.prune_workflows('1 day');
+SELECT name FROM chancy.workflows ORDER BY name;
+-- The task does the same, if it is set.
+UPDATE chancy.workflows SET updated_at = now() - interval '2 days' WHERE name = 'new';
+UPDATE chancy.task_runs SET last_run = '2000-01-01', again_at = NULL WHERE name = 'workflows';
+SELECT did ->> 'deleted' AS deleted FROM chancy.maintain() WHERE task = 'workflows';
+SELECT name FROM chancy.workflows ORDER BY name;
