@@ -75,6 +75,25 @@ TEST_F(cron, has_a_command) {
     const auto listed = chancy_run("cron list --json");
     EXPECT_EQ(chancy::json::parse(listed.out).at("missed"), "all up to 3") << listed.err;
     EXPECT_NE(chancy_run("cron list").out.find("a.b"), std::string::npos);
+    const auto full = chancy_run("cron schedule l '0 2 * * *' a.c --queue slow --priority 3 --max-attempts 4 --unique-key mine --unique-for 1h --concurrency-key c "
+                                 "--limit time=30s --meta '{\"a\": 1}' --time-zone Europe/Berlin --skipped-times after --repeated-times last --missed once --grace 90s --paused");
+    EXPECT_EQ(full.out, "paused\n") << full.err;
+    EXPECT_EQ(chancy_run("cron schedule m '0 2 * * *' a.d --on-conflict rerun").code, 0);
+    const auto rows = db.list_cron();
+    ASSERT_EQ(rows.size(), 3u);
+    EXPECT_TRUE(rows[0].overlap && !rows[0].paused);
+    EXPECT_EQ(rows[0].job.at("kwargs"), (chancy::json{{"n", 1}}));
+    const chancy::cron_row& l = rows[1];
+    EXPECT_TRUE(l.paused && !l.overlap && l.missed == "once" && l.grace == 90s);
+    EXPECT_EQ(l.time_zone + ' ' + l.skipped_times + ' ' + l.repeated_times, "Europe/Berlin after last");
+    const auto job = db.get_job(db.push_cron("l").value()).value();
+    EXPECT_TRUE(job.queue == "slow" && job.priority == 3 && job.max_attempts == 4 && job.unique_key == "mine" && job.concurrency_key == "c");
+    EXPECT_EQ(job.unique_until.value() - job.scheduled_at, 1h);
+    EXPECT_EQ(job.limits, (chancy::json{{{"t", "time"}, {"v", 30}}}));
+    EXPECT_EQ(job.meta, (chancy::json{{"a", 1}}));
+    EXPECT_EQ(rows[2].job.at("on_conflict"), "rerun");
+    EXPECT_EQ(chancy_run("cron unschedule l").code, 0);
+    EXPECT_EQ(chancy_run("cron unschedule m").code, 0);
     EXPECT_EQ(chancy_run("cron next '0 0 1 1 *' -n 2 --after 2030-01-01T00:00:00Z").out,
               "time (UTC)           UTC\n2031-01-01 00:00:00  2031-01-01T00:00:00.000000Z\n2032-01-01 00:00:00  2032-01-01T00:00:00.000000Z\n");
     EXPECT_EQ(chancy_run("cron push k").out.size(), 37u);

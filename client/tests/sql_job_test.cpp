@@ -112,10 +112,18 @@ TEST_F(sql_job, has_a_command) {
     EXPECT_EQ(made.at("unique_for"), "3600.000 s");
     EXPECT_NE(chancy_run("cron list").out.find("public.add(integer,integer)  sql"), std::string::npos);
     EXPECT_EQ(chancy_run("cron push daily").code, 0);
+    const auto job = db.get_live_job("k").value();
+    EXPECT_EQ(job.concurrency_key, "c");
+    EXPECT_EQ(job.meta, (chancy::json{{"a", 1}}));
+    EXPECT_EQ(job.unique_until.value() - job.scheduled_at, 1h);
     EXPECT_EQ(chancy_run("sql run").code, 0);
     const auto listed = chancy_run("sql list").out;
     EXPECT_NE(listed.find("22003: integer out of range"), std::string::npos) << listed;
     EXPECT_EQ(chancy::json::parse(chancy_run("sql list --json --limit 1").out).at("result"), 5);
+    EXPECT_EQ(chancy_run(R"(cron schedule nightly @daily 'add(int, int)' --sql --args '[4]' --timeout 2m --queue night --priority 5 --max-attempts 3)").code, 0);
+    const auto other = db.get_job(db.push_cron("nightly").value()).value();
+    EXPECT_TRUE(other.queue == "night" && other.priority == 5 && other.max_attempts == 3 && other.unique_key == "nightly");
+    EXPECT_EQ(test::sql("SELECT DISTINCT timeout FROM chancy.sql_schedules"), std::vector<std::string>{"00:02:00"});
     EXPECT_EQ(chancy_run("job wait " + pushed.out.substr(0, 36)).code, 0);
     const auto wrong = chancy_run("sql push 'add(int)'");
     EXPECT_EQ(wrong.code, 1);

@@ -32,6 +32,8 @@ TEST(trace_context, is_read_if_it_is_well_formed) {
     EXPECT_EQ(child.trace_id(), t.trace_id());
     EXPECT_NE(child.span_id(), t.span_id());
     EXPECT_EQ(child.tracestate, "vendor=1");
+    EXPECT_TRUE(child.sampled());
+    EXPECT_FALSE(trace_context::read(good.substr(0, 53) + "00").value().child().sampled());
     EXPECT_TRUE(trace_context::read(child.traceparent));
 }
 
@@ -66,10 +68,12 @@ TEST_F(trace, goes_from_push_to_the_handler_whatever_it_is) {
 
 TEST_F(trace, a_command_has_it_in_its_environment_and_pushes_within_it) {
     ::setenv("TRACEPARENT", good.c_str(), 1);  // the worker's own
+    ::setenv("TRACESTATE", "w=1", 1);
     const auto pushed = test::shell(CHANCY_PROGRAM " push a && " CHANCY_PROGRAM " push b --meta '{\"traceparent\": \"mine\"}'");
     EXPECT_EQ(pushed.code, 0) << pushed.err;
+    EXPECT_EQ(test::shell("echo '{\"func\": \"c\"}' | " CHANCY_PROGRAM " push --file -").code, 0);
     const auto meta_of = [&](const char* func) { return db.list_jobs({.func = func}).at(0).meta; };
-    EXPECT_EQ(meta_of("a"), (chancy::json{{"traceparent", good}}));
+    for (const char* func : {"a", "c"}) EXPECT_EQ(meta_of(func), (chancy::json{{"traceparent", good}, {"tracestate", "w=1"}}));
     EXPECT_EQ(meta_of("b"), (chancy::json{{"traceparent", "mine"}}));
     const auto told = [](const chancy::json& meta) {
         chancy::job job;
@@ -85,4 +89,5 @@ TEST_F(trace, a_command_has_it_in_its_environment_and_pushes_within_it) {
     EXPECT_EQ(told({{"traceparent", "$(reboot)"}}), "none none");
     EXPECT_EQ(told(chancy::json::object()), "none none");
     ::unsetenv("TRACEPARENT");
+    ::unsetenv("TRACESTATE");
 }
