@@ -15,6 +15,7 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace chancy::detail {
@@ -42,6 +43,9 @@ struct attempt {
     std::thread::id runner{};
     reports* to = nullptr;  // while it runs
 };
+
+// An attempt as the server names it: the job's id and started_at.
+using attempt_name = std::pair<uuid, timestamp>;
 
 using attempts = std::span<attempt* const>;
 

@@ -59,7 +59,7 @@ void flow::release_unknown(const batch& b) {
     m_look_for_unknown = clock::now() + std::min(m_look_pause, m_shared->options.heartbeat_interval);
     m_look_pause = std::min(2 * m_look_pause, m_shared->options.heartbeat_interval);
     const std::lock_guard lock(m_mutex);
-    std::set<std::pair<uuid, timestamp>> known;
+    std::set<attempt_name> known;
     for (const auto& a : m_ready) known.emplace(a->job.id, *a->job.started_at);
     for (const auto& a : m_running) known.emplace(a->job.id, *a->job.started_at);
     for (const result& r : m_results) known.emplace(r.what.id, r.what.started_at);

@@ -146,12 +146,12 @@ void fleet::set_alive(bool alive) {
     for (const auto& f : all()) f->set_alive(alive);
 }
 
-void fleet::cancel(const uuid& id) {
-    for (const auto& f : all()) f->cancel(id);
+void fleet::drop(const attempt_name& which) {
+    for (const auto& f : all()) f->drop(which);
 }
 
-std::vector<uuid> fleet::in_hand() const {
-    std::vector<uuid> out;
+std::vector<attempt_name> fleet::in_hand() const {
+    std::vector<attempt_name> out;
     for (const auto& f : all()) {
         const auto more = f->in_hand();
         out.insert(out.end(), more.begin(), more.end());

@@ -18,8 +18,8 @@ public:
 
     void wake(const std::string& queue);
     void set_alive(bool alive);
-    void cancel(const uuid& id);
-    [[nodiscard]] std::vector<uuid> in_hand() const;
+    void drop(const attempt_name& which);
+    [[nodiscard]] std::vector<attempt_name> in_hand() const;
 
     void stop();  // drain; again: now
     void join();  // waits for stop(), and then for all flows

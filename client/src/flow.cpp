@@ -15,6 +15,8 @@ constexpr auto soon = 50ms;                     // jobs are fetched ahead for so
 constexpr auto stale_ready = 1s;                // a job that waited here so long is given back
 constexpr auto last_words = 6s;                 // for handlers that were asked to stop, and then for the last results
 
+attempt_name name_of(const attempt& a) { return {a.job.id, *a.job.started_at}; }
+
 }  // namespace
 
 void flow::start(const queue& row, const placement& where) {
@@ -102,13 +104,14 @@ void flow::stop() {
     m_attention.notify_one();
 }
 
-void flow::cancel(const uuid& id) {
+void flow::drop(const attempt_name& which) {
     std::vector<std::stop_source> ask;
     {
         const std::lock_guard lock(m_mutex);
-        std::erase_if(m_ready, [&](const auto& a) { return a->job.id == id; });
+        const auto is = [&](const auto& a) { return name_of(*a) == which; };
+        std::erase_if(m_ready, is);
         for (const auto& a : m_running)
-            if (a->job.id == id) {
+            if (is(a)) {
                 a->dropped = true;
                 ask.push_back(a->stop);
             }
@@ -116,11 +119,11 @@ void flow::cancel(const uuid& id) {
     for (auto& s : ask) s.request_stop();
 }
 
-std::vector<uuid> flow::in_hand() const {
+std::vector<attempt_name> flow::in_hand() const {
     const std::lock_guard lock(m_mutex);
-    std::vector<uuid> out;
-    for (const auto& a : m_ready) out.push_back(a->job.id);
-    for (const auto& a : m_running) out.push_back(a->job.id);
+    std::vector<attempt_name> out;
+    for (const auto& a : m_ready) out.push_back(name_of(*a));
+    for (const auto& a : m_running) out.push_back(name_of(*a));
     return out;
 }
 

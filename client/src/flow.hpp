@@ -36,8 +36,8 @@ public:
     void wake();                  // there may be jobs
     void set_alive(bool alive);   // without a heartbeat that holds, nothing runs
     void stop();                  // drain; again: now
-    void cancel(const uuid& id);  // that attempt is asked to stop, and its result counts no more
-    [[nodiscard]] std::vector<uuid> in_hand() const;
+    void drop(const attempt_name& which);  // it is asked to stop, and its result counts no more
+    [[nodiscard]] std::vector<attempt_name> in_hand() const;
     [[nodiscard]] const std::string& queue_name() const noexcept { return m_queue; }
 
 private:

@@ -4,7 +4,6 @@
 #include <chancy/session.hpp>
 
 #include <algorithm>
-#include <unordered_set>
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -103,25 +102,25 @@ void pulse::read_queues() {
 
 void pulse::beat() {
     const worker_options& o = m_shared->options;
-    PGconn* on = connection();
-    const std::vector<uuid> before = m_fleet.in_hand();
     const auto sent = clock::now();
     const auto good_from = boot_clock::now();  // the server counts from later: we are on the safe side
-    session(on, m_patience).heartbeat(o.worker_id, m_shared->tags, m_fleet.queues(), o.heartbeat_timeout);
+    session(connection(), m_patience).heartbeat(o.worker_id, m_shared->tags, m_fleet.queues(), o.heartbeat_timeout);
     m_next_beat = sent + m_interval * 9 / 10 + m_interval * (std::rand() % 11) / 100;
     m_expiry.renew(good_from + o.heartbeat_timeout * 2 / 3);
     *m_shared->announced = true;
-    drop_lost_jobs(on, before);
+    drop_lost_jobs();
 }
 
-// A job that we had before asking, and that the server does not count as ours, was cancelled or taken from us, and the
-// event was missed (or nobody listens): its handler works in vain.
-void pulse::drop_lost_jobs(PGconn* on, const std::vector<uuid>& before) {
+// An attempt that we had before asking, and that the server does not count as ours, was cancelled or taken from us: its handler works in
+// vain. Events tell of a cancel at once, and may be missed, or nobody listens. They name the job only, which may have been retried and be
+// here again since: so the server is asked, and attempts are compared.
+void pulse::drop_lost_jobs() {
+    const std::vector<attempt_name> before = m_fleet.in_hand();
     if (before.empty()) return;
-    std::unordered_set<uuid> ours;
-    for (const job& j : session(on, m_patience).running_jobs(m_shared->options.worker_id)) ours.insert(j.id);
-    for (const uuid& id : before)
-        if (!ours.contains(id)) m_fleet.cancel(id);
+    std::set<attempt_name> ours;
+    for (const job& j : session(connection(), m_patience).running_jobs(m_shared->options.worker_id)) ours.emplace(j.id, j.started_at.value());
+    for (const attempt_name& one : before)
+        if (!ours.contains(one)) m_fleet.drop(one);
 }
 
 // A transaction of its own. It may take until the next heartbeat is due; then the connection is given up, and the
@@ -148,18 +147,20 @@ void pulse::maintain() {
 void pulse::wait(clock::time_point until) {
     const auto span = std::max(0ms, std::chrono::ceil<std::chrono::milliseconds>(until - clock::now()));
     if (m_ear) {
-        for (const event& e : m_ear->wait(span, m_wake)) hear(e);
+        std::unordered_set<uuid> cancelled;
+        for (const event& e : m_ear->wait(span, m_wake)) hear(e, cancelled);
+        if (!cancelled.empty() && std::ranges::any_of(m_fleet.in_hand(), [&](const attempt_name& one) { return cancelled.contains(one.first); }))
+            drop_lost_jobs();
     } else {
         pollfd p{m_wake, POLLIN, 0};
         ::poll(&p, 1, static_cast<int>(span.count()));
     }
 }
 
-void pulse::hear(const event& e) {
+void pulse::hear(const event& e, std::unordered_set<uuid>& cancelled) {
     const std::string type = e.type();
     if (type == "job.cancelled") {
-        if (const auto id = uuid::parse(e.body.value("j", "")))
-            m_fleet.cancel(*id);
+        if (const auto id = uuid::parse(e.body.value("j", ""))) cancelled.insert(*id);
     } else if (type == "queue.pushed") {
         m_fleet.wake(e.body.value("q", ""));
     } else if (type.starts_with("queue.")) {

@@ -11,7 +11,7 @@
 #include <memory>
 #include <optional>
 #include <thread>
-#include <vector>
+#include <unordered_set>
 
 namespace chancy::detail {
 
@@ -26,12 +26,12 @@ private:
     void thread();
     void open();
     void beat();
-    void drop_lost_jobs(PGconn* on, const std::vector<uuid>& before);
+    void drop_lost_jobs();
     void read_queues();
     [[nodiscard]] PGconn* connection();
     void maintain();
     void wait(clock::time_point until);
-    void hear(const event& e);
+    void hear(const event& e, std::unordered_set<uuid>& cancelled);
     void expired();
     void retire();
 

@@ -219,6 +219,75 @@ TEST_F(worker, cancel_stops_a_running_handler) {
     }
 }
 
+TEST_F(worker, a_cancel_told_late_does_not_stop_the_attempt_that_came_after_it) {
+    auto o = options();
+    o.heartbeat_interval = 8h;  // nothing but events tells it
+    o.heartbeat_timeout = 24h;
+    chancy::worker w(o);
+    std::atomic<bool> may_end = false;
+    std::atomic<int> begun = 0, stopped = 0;
+    w.on("a", [&](job_context& job) {
+        ++begun;
+        while (!may_end && !job.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
+        stopped += job.stop_token().stop_requested();
+    });
+    const running on(w);
+    const auto retried = db.push({.func = "a"}), cancelled = db.push({.func = "a"});
+    ASSERT_TRUE(eventually([&] { return begun == 2; }));
+    // As if it had been cancelled and retried, and taken again before its worker heard of the cancel. The other one is told of after it.
+    test::sql("SELECT pg_notify('chancy_events', json_build_object('t', 'job.cancelled', 'j', '" + retried.to_string() + "')::text)");
+    EXPECT_TRUE(db.cancel_job(cancelled));
+    EXPECT_TRUE(eventually([&] { return stopped == 1; }));
+    may_end = true;
+    EXPECT_TRUE(reaches(retried, job_state::succeeded));
+    EXPECT_EQ(stopped, 1);
+}
+
+TEST_F(worker, a_job_that_runs_again_is_not_stopped_for_the_attempt_that_is_over) {
+    auto o = options();
+    o.heartbeat_interval = 200ms;
+    chancy::worker w(o);
+    std::atomic<int> attempts = 0;
+    std::atomic<bool> may_snooze = false, may_end = false, stopped = false;
+    w.on("a", [&](job_context& job) {
+        const bool first = ++attempts == 1;
+        while (!(first ? may_snooze : may_end) && !job.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
+        stopped = job.stop_token().stop_requested();
+        if (first) throw chancy::snooze(0ms);
+    });
+    // The heartbeat's answer waits, and is of the moment between the two attempts.
+    struct between {
+        between() {
+            test::sql("ALTER FUNCTION chancy.running_jobs(text) RENAME TO running_jobs_now");
+            test::sql("CREATE FUNCTION chancy.running_jobs(worker_id text) RETURNS SETOF chancy.jobs LANGUAGE plpgsql AS $$ BEGIN"
+                      " IF EXISTS (SELECT FROM pg_listening_channels()) THEN PERFORM pg_advisory_xact_lock(17);"
+                      " ELSE RETURN QUERY SELECT * FROM chancy.running_jobs_now(worker_id); END IF; END $$");
+        }
+        ~between() { end(); }
+        void end() {
+            if (!std::exchange(m_holds, false)) return;
+            test::sql("DROP FUNCTION chancy.running_jobs(text)");
+            test::sql("ALTER FUNCTION chancy.running_jobs_now(text) RENAME TO running_jobs");
+        }
+        bool m_holds = true;
+    } answer;
+    const auto beats = [&] { return db.list_workers().at(0).last_seen; };
+    std::optional<test::holder> held("SELECT pg_advisory_lock(17)");
+    const running on(w);
+    const auto id = db.push({.func = "a"});
+    ASSERT_TRUE(eventually([] { return test::sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").at(0) == "1"; }));
+    may_snooze = true;
+    ASSERT_TRUE(eventually([&] { return attempts == 2; }));
+    answer.end();
+    const auto before = beats();
+    held.reset();
+    EXPECT_TRUE(eventually([&] { return beats() > before; }));
+    may_end = true;
+    EXPECT_TRUE(reaches(id, job_state::succeeded));
+    EXPECT_EQ(attempts, 2);
+    EXPECT_FALSE(stopped);
+}
+
 TEST_F(worker, a_result_that_cannot_be_stored_fails_its_job_alone) {
     chancy::worker w(options());
     w.on("good", [](job_context&) { return chancy::json("fine"); });
