@@ -113,7 +113,7 @@ state fill(writer &w, change &c, TupleTableSlot *slot) {
             write_cancel(w.jobs, slot, w.now);
             break;
         case change_kind::retry:
-            write_retry(w.jobs, slot, w.now);
+            write_retry(w.jobs, slot, c.kwargs, w.now);
             after = state::pending;
             break;
         case change_kind::push:

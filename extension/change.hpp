@@ -77,6 +77,7 @@ struct change {
     union {
         new_job *job;
         struct result *result;
+        Jsonb *kwargs;  // retry: in place of the job's; null: those stay
     };
 };
 
@@ -153,7 +154,7 @@ void insert_job(table &jobs, lookup &by_key, change &c, const policy &how, bool 
 void fill_job(table &jobs, const pg_uuid_t &id, const new_job &job, TimestampTz not_before);  // push.cpp: fills jobs.next
 void write_result(table &jobs, TupleTableSlot *row, const change &c, state *after);    // update.cpp: fills jobs.next
 void write_cancel(table &jobs, TupleTableSlot *row, TimestampTz now);                  // cancel.cpp: fills jobs.next
-void write_retry(table &jobs, TupleTableSlot *row, TimestampTz now);                   // retry.cpp: fills jobs.next
+void write_retry(table &jobs, TupleTableSlot *row, Jsonb *kwargs, TimestampTz now);    // retry.cpp: fills jobs.next
 
 // The slot of a key: what a look with a dirty snapshot finds there (key.cpp).
 struct key_state {

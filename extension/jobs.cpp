@@ -112,22 +112,23 @@ Datum append_error(Datum errors, int32 attempt, bytes text) {
     }
     JsonbParseState *parse = nullptr;
     JsonbValue value;
+    auto add_text = [&](JsonbIteratorToken as, bytes t) {
+        value.type = jbvString;
+        value.val.string.val = const_cast<char *>(t.data);
+        value.val.string.len = t.size;
+        pushJsonbValue(&parse, as, &value);
+    };
     pushJsonbValue(&parse, WJB_BEGIN_ARRAY, nullptr);
     pushJsonbValue(&parse, WJB_BEGIN_OBJECT, nullptr);
-    value.type = jbvString;
-    value.val.string.val = const_cast<char *>("attempt");
-    value.val.string.len = 7;
-    pushJsonbValue(&parse, WJB_KEY, &value);
+    add_text(WJB_KEY, view("at"));
+    char now[MAXDATELEN + 1];
+    add_text(WJB_VALUE, view(JsonEncodeDateTime(now, TimestampTzGetDatum(GetCurrentTimestamp()), TIMESTAMPTZOID, nullptr)));
+    add_text(WJB_KEY, view("attempt"));
     value.type = jbvNumeric;
     value.val.numeric = DatumGetNumeric(DirectFunctionCall1(int4_numeric, Int32GetDatum(attempt)));
     pushJsonbValue(&parse, WJB_VALUE, &value);
-    value.type = jbvString;
-    value.val.string.val = const_cast<char *>("traceback");
-    value.val.string.len = 9;
-    pushJsonbValue(&parse, WJB_KEY, &value);
-    value.val.string.val = const_cast<char *>(text.data);
-    value.val.string.len = text.size;
-    pushJsonbValue(&parse, WJB_VALUE, &value);
+    add_text(WJB_KEY, view("traceback"));
+    add_text(WJB_VALUE, text);
     pushJsonbValue(&parse, WJB_END_OBJECT, nullptr);
     JsonbValue *entry = pushJsonbValue(&parse, WJB_END_ARRAY, nullptr);
     return DirectFunctionCall2(jsonb_concat, errors, JsonbPGetDatum(JsonbValueToJsonb(entry)));

@@ -59,10 +59,11 @@ int64 retry_delay(Jsonb *meta, int32 attempts) {
     return static_cast<int64>(delay * USECS_PER_SEC);
 }
 
-void write_retry(table &jobs, TupleTableSlot *slot, TimestampTz now) {
+void write_retry(table &jobs, TupleTableSlot *slot, Jsonb *kwargs, TimestampTz now) {
     job_row row = read_job(slot);
     if (row.is == state::succeeded) forget_progress(row.id);
     set_state(jobs, state::pending);
+    if (kwargs != nullptr) set(jobs, jobs_kwargs, JsonbPGetDatum(kwargs));
     set(jobs, jobs_attempts, Int32GetDatum(0));
     set(jobs, jobs_recoveries, Int32GetDatum(0));
     set(jobs, jobs_scheduled_at, TimestampTzGetDatum(now));
@@ -73,11 +74,13 @@ void write_retry(table &jobs, TupleTableSlot *slot, TimestampTz now) {
 
 namespace {
 
-verdict retry_job(moment m, const pg_uuid_t &id) {
+verdict retry_job(moment m, const pg_uuid_t &id, Jsonb *kwargs) {
+    if (kwargs != nullptr) check_object(kwargs, {nullptr, 0, "kwargs"});
     permit may = require(role_kind::admin);
     change *c = static_cast<change *>(palloc0(sizeof(change)));
     c->kind = change_kind::retry;
     c->id = id;
+    c->kwargs = kwargs;
     std::span<change> retries{c, 1};
     if (m == moment::commit)
         buffer("retry_job", retries);
@@ -98,7 +101,9 @@ CHANCY_FUNCTION(chancy_retry_job) {
     PreventCommandIfReadOnly("chancy.retry_job()");
     check_given(fcinfo, 0, "id");
     moment m = when();
-    verdict is = with_call_memory(m, "chancy retry_job", [=] { return retry_job(m, *PG_GETARG_UUID_P(0)); });
+    verdict is = with_call_memory(m, "chancy retry_job", [=] {
+        return retry_job(m, *PG_GETARG_UUID_P(0), fcinfo->args[1].isnull ? nullptr : PG_GETARG_JSONB_P_COPY(1));
+    });
     if (is == verdict::open) PG_RETURN_NULL();
     PG_RETURN_BOOL(is == verdict::applied);
 }

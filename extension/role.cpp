@@ -110,7 +110,7 @@ constexpr const char *reader_functions =
     "chancy.list_cron(), chancy.next_runs(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text), "
     "chancy.list_workflows(pg_catalog.text, pg_catalog.timestamptz, pg_catalog.int4), chancy.get_workflow(pg_catalog.uuid), "
     "chancy.get_workflow_steps(pg_catalog.uuid), chancy.workflow_dot(pg_catalog.uuid), chancy.workflow_mermaid(pg_catalog.uuid), "
-    "chancy.list_sql_jobs(pg_catalog.uuid, pg_catalog.int4), chancy.list_holders(), chancy.list_tables(), "
+    "chancy.list_sql_jobs(pg_catalog.uuid, pg_catalog.int4), chancy.list_holders(), chancy.held_jobs(pg_catalog.text), chancy.list_held_jobs(pg_catalog.text), chancy.list_tables(), "
     "chancy.check_installation(pg_catalog.interval), chancy.library_version(), chancy.event_channel(), chancy.id_time(pg_catalog.uuid)";
 
 void check_queue_names(ArrayType *queues) {

@@ -26,6 +26,9 @@ AS $$
     ), tasks AS (
         SELECT t.* FROM chancy.list_tasks() t WHERE t.enabled
             AND (SELECT e.extversion = chancy.library_version() FROM pg_extension e WHERE e.extname = 'chancy')  -- else it is refused
+    ), held AS (
+        SELECT h.* FROM chancy.list_held_jobs() h WHERE h.since < clock_timestamp() - least(long, interval '10 s')
+            AND (SELECT e.extversion = chancy.library_version() FROM pg_extension e WHERE e.extname = 'chancy')
     ), found (finding, severity, what, hint) AS (
         SELECT 'version', 'error', format('the library is of version %s, the extension in this database of version %s', chancy.library_version(), e.extversion),
             'ALTER EXTENSION chancy UPDATE; or connect again. Where the library is in shared_preload_libraries, restart the server.'
@@ -103,6 +106,15 @@ AS $$
         UNION ALL
         SELECT 'queue', 'notice', format('queue %s is paused with %s jobs due', d.queue, d.jobs), format('SELECT chancy.resume_queue(%L);', d.queue)
         FROM due d JOIN chancy.queues q ON q.name = d.queue WHERE q.state = 'paused'
+        UNION ALL
+        SELECT 'held', CASE WHEN h.jobs = h.looked_at AND h.due_since < clock_timestamp() - least(long, interval '1 min') THEN 'error' ELSE 'warning' END,
+            format('%s (%s) has held %s of the first %s due jobs of queue %s since %s: fetches pass them by',
+                coalesce('process ' || h.pid, format('prepared transaction %L', h.name)), concat_ws(', ', h.role, nullif(h.application, ''), h.state),
+                h.jobs, h.looked_at, h.queue, date_trunc('second', h.since)),
+            CASE WHEN h.pid IS NULL THEN format('COMMIT PREPARED %L; or ROLLBACK PREPARED %1$L;', h.name)
+                ELSE format('End its transaction, or SELECT pg_terminate_backend(%s);%s', h.pid,
+                    ' Its last statement: ' || left(regexp_replace(btrim(h.query), '\s+', ' ', 'g'), 300)) END
+        FROM held h
         UNION ALL
         SELECT 'task', 'error', format('task %s is due since %s, and nobody runs maintain()', t.name, date_trunc('second', t.next_due)),
             'Run a worker, or chancy in shared_preload_libraries, or chancy maintain by a timer.'

@@ -1,4 +1,5 @@
--- holder: who holds what back. Whoever looks need not be a member of pg_read_all_stats: no statement's text is shown.
+-- holder: who holds what back. Whoever looks need not be a member of pg_read_all_stats; a statement's text is for its members,
+-- and for the session's own role. extension/holder.cpp
 
 CREATE FUNCTION chancy.list_holders()
 RETURNS TABLE (kind text, pid integer, name text, role text, application text, state text, since timestamptz, age bigint,
@@ -33,6 +34,30 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION chancy.list_holders() IS
 'Who keeps dead rows from being removed (age: of the snapshot, in transactions), holds locks on the tables or blocks others; the oldest snapshot first';
+
+CREATE FUNCTION chancy.held_jobs(queue text DEFAULT NULL)
+RETURNS TABLE (queue text, transaction xid, pid integer, jobs integer, looked_at integer, due_since timestamptz)
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'chancy_held_jobs';
+COMMENT ON FUNCTION chancy.held_jobs(text) IS
+'Transactions that hold rows of due jobs, which fetches therefore pass by: how many of the first 1000 due jobs of each queue (looked_at); pid NULL: a prepared one';
+
+CREATE FUNCTION chancy.list_held_jobs(queue text DEFAULT NULL)
+RETURNS TABLE (queue text, jobs integer, looked_at integer, due_since timestamptz, pid integer, name text, role text, application text,
+    state text, since timestamptz, query text)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT h.queue, h.jobs, h.looked_at, h.due_since, h.pid, p.gid, coalesce(a.usename, p.owner)::text, a.application_name, a.state,
+        coalesce(a.xact_start, p.prepared),
+        CASE WHEN pg_has_role(c.caller, 'pg_read_all_stats', 'USAGE') OR pg_has_role(c.caller, a.usesysid, 'USAGE') THEN a.query END
+    FROM chancy.held_jobs(list_held_jobs.queue) h
+    CROSS JOIN (SELECT CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role')::name END AS caller) c
+    LEFT JOIN pg_stat_activity a ON a.pid = h.pid
+    LEFT JOIN pg_prepared_xacts p ON h.pid IS NULL AND p.transaction = h.transaction
+    ORDER BY 10 NULLS LAST, 1, 5;
+END;
+COMMENT ON FUNCTION chancy.list_held_jobs(text) IS
+'The sessions behind held_jobs(), those longest in their transaction first; name: of a prepared transaction; query: what the session ran last, for members of pg_read_all_stats and its own role';
 
 CREATE FUNCTION chancy.list_tables()
 RETURNS TABLE (name text, bytes bigint, index_bytes bigint, live bigint, dead bigint, last_vacuum timestamptz, last_analyze timestamptz)

@@ -12,7 +12,7 @@ SELECT refused(format('chancy.fetch_jobs(%s)', arguments)) FROM unnest(ARRAY[$$N
     $$'q', repeat('w', 1025)$$, $$'q', 'w', NULL$$, $$'q', 'w', 0$$, $$'q', 'w', -1$$, $$'q', 'w', 100001$$, $$'q', 'w', '2147483648'$$]) arguments;
 
 -- cancel and retry.
-SELECT refused(format('chancy.%s', call)) FROM unnest(ARRAY[$$cancel_job(NULL)$$, $$cancel_job('x')$$, $$retry_job(NULL)$$, $$retry_job('x')$$,
+SELECT refused(format('chancy.%s', call)) FROM unnest(ARRAY[$$cancel_job(NULL)$$, $$cancel_job('x')$$, $$retry_job(NULL)$$, $$retry_job('x')$$, $$retry_job('00000000-0000-0000-0000-000000000000', '[]')$$,
     $$cancel_jobs(NULL)$$, $$cancel_jobs('{NULL}')$$, $$cancel_jobs('{00000000-0000-0000-0000-000000000000,NULL}')$$, $$cancel_jobs('{x}')$$,
     $$cancel_jobs(array_fill('00000000-0000-0000-0000-000000000000'::uuid, '{100001}'))$$]) call;
 SELECT count(*), bool_or(cancelled) FROM chancy.cancel_jobs(array_fill('00000000-0000-0000-0000-000000000000'::uuid, '{100000}'));

@@ -47,7 +47,7 @@ SELECT * FROM chancy.recover_jobs();
 UPDATE chancy.task_runs SET last_run = now() - interval '2 min' WHERE name = 'up';
 SELECT * FROM chancy.recover_jobs(max_recoveries => 1);
 TABLE show;
-SELECT errors FROM chancy.jobs WHERE unique_key = 'k1';
+SELECT errors #- '{0,at}' AS errors FROM chancy.jobs WHERE unique_key = 'k1';
 -- An applied result resets the count.
 SELECT id, started_at FROM chancy.fetch_jobs('default', 'w') \gset
 SELECT applied FROM chancy.apply_updates('w', jsonb_build_array(jsonb_build_object('id', :'id', 'started_at', :'started_at', 'outcome', 'released')));

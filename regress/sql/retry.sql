@@ -81,7 +81,7 @@ SELECT jsonb_build_array(an_update('r.failed', 'succeeded')) AS batch \gset
 SELECT func, attempts, started_at > :'before' AS later FROM chancy.fetch_jobs('default', 'w');
 SELECT state, applied, reason FROM chancy.apply_updates('w', :'batch');
 SELECT state, applied, reason FROM chancy.apply_updates('w', jsonb_build_array(an_update('r.failed', 'failed', '{"error": "again"}')));
-SELECT state, attempts, errors FROM chancy.get_job(id_of('r.failed'));
+SELECT state, attempts, without_time(errors) AS errors FROM chancy.get_job(id_of('r.failed'));
 
 -- Not while its key has another live job; as soon as that has ended.
 SELECT chancy.push('r.new', unique_key => 'f') AS id \gset
@@ -98,5 +98,24 @@ SELECT chancy.push('r.tx', unique_key => 't') AS id \gset
 SELECT chancy.cancel_job(:'id'), chancy.retry_job(:'id');
 SELECT chancy.retry_job(:'id');
 COMMIT;
-SELECT state, attempts, errors FROM chancy.get_job(:'id');
+SELECT state, attempts, without_time(errors) AS errors FROM chancy.get_job(:'id');
 SELECT chancy.retry_job(NULL);
+
+-- With other kwargs, at once and at commit; a copy leaves the job as it was.
+DELETE FROM chancy.jobs;
+SELECT chancy.push('r.kwargs', '{"n": 1}', priority => 1, unique_key => 'kw', meta => '{"m": 1}') AS id \gset
+SELECT chancy.retry_job(:'id', '{"n": 2}'), copy FROM chancy.copy_job(:'id');
+SELECT chancy.cancel_job(:'id');
+SELECT chancy.retry_job(:'id', '{"n": 2}');
+SELECT state, kwargs FROM chancy.get_job(:'id');
+SELECT chancy.cancel_job(:'id');
+BEGIN;
+SELECT chancy.retry_job(:'id', '{"n": 3}');
+COMMIT;
+SELECT state, kwargs FROM chancy.get_job(:'id');
+SELECT chancy.cancel_job(:'id');
+SELECT created FROM chancy.copy_job(:'id', '{"n": 4}', 'other', max_attempts => 2);
+SELECT func, queue, state, kwargs, priority, max_attempts, unique_key, meta - 'copy_of' AS meta, meta ->> 'copy_of' = :'id' AS is_copy FROM chancy.jobs ORDER BY id;
+-- The key is taken by the copy now: a second one is told whose it is.
+SELECT copy <> :'id' AS others, created FROM chancy.copy_job(:'id');
+SELECT count(*) FROM chancy.copy_job('00000000-0000-0000-0000-000000000000');

@@ -43,7 +43,7 @@ INSERT INTO calls (call) VALUES
     ('record_metrics(''[]'')'), ('fold_metrics(1)'), ('queue_depths()'), ('library_version()'), ('kind_functions(''worker'')'), ('check_installation()'),
     ('push_sql(''chancy.id_time(uuid)'', ''["00000000-0000-0000-0000-000000000001"]'', ''q1'')'), ('push_sql(''chancy.id_time(uuid)'', ''["00000000-0000-0000-0000-000000000001"]'', ''q2'')'), ('list_sql_jobs()'), ('run_sql_jobs()'),
     ('grant_producer(''regress_role_public'')'), ('grant_worker(''regress_role_public'')'), ('grant_admin(''regress_role_public'')'), ('grant_reader(''regress_role_public'')'),
-    ('list_holders()'), ('list_tables()');
+    ('list_holders()'), ('list_tables()'), ('held_jobs()'), ('list_held_jobs()'), ('copy_job(''00000000-0000-0000-0000-000000000001'')');
 DROP ROLE IF EXISTS regress_role_public, regress_role_producer, regress_role_producer_q1, regress_role_worker, regress_role_worker_q1, regress_role_admin, regress_role_reader,
     regress_role_member, "regress_role ""odd""";
 CREATE ROLE regress_role_public;

@@ -98,6 +98,23 @@ in_turn '^queue\|error\|3 jobs of queue mail are due since .*no worker serves it
     "SELECT chancy.push('g', queue => 'mail', scheduled_at => now() - interval '2 min') FROM generate_series(1, 3)" "SELECT chancy.heartbeat('w', '{}', '{mail}')"
 in_turn "^queue\|notice\|queue mail is paused with 3 jobs due\|SELECT chancy.resume_queue\('mail'\);" "SELECT chancy.pause_queue('mail')" "SELECT chancy.resume_queue('mail')"
 
+# A session that holds due jobs, by a process of its own: some of them, then all.
+sql "SELECT chancy.push('h', queue => 'mail')" >/dev/null
+coproc psql -XqAt
+holder=$COPROC_PID
+echo "SET application_name = holder; BEGIN; SELECT func FROM chancy.jobs WHERE func = 'h' FOR UPDATE;" >&"${COPROC[1]}"
+read -r _ <&"${COPROC[0]}"
+lacks '^held'
+finds '^held\|warning\|process [0-9]+ \(postgres, holder, idle in transaction\) has held 1 of the first 4 due jobs of queue mail .*\|End its .*pg_terminate_backend\([0-9]+\); Its last statement: SELECT func' 0
+echo "SELECT count(*) FROM (SELECT FROM chancy.jobs WHERE queue = 'mail' FOR UPDATE) j;" >&"${COPROC[1]}"
+read -r _ <&"${COPROC[0]}"
+finds '^held\|error\|.* has held 4 of the first 4 due jobs' 0
+printf 'COMMIT;\n\\q\n' >&"${COPROC[1]}"
+wait "$holder" || true
+lacks '^held' 0
+in_turn "^held\|warning\|prepared transaction 'of y' \(postgres\) has held 1 of the first 4 .*ROLLBACK PREPARED 'of y'" \
+    "BEGIN; SELECT FROM chancy.jobs WHERE func = 'h' FOR UPDATE; PREPARE TRANSACTION 'of y'" "ROLLBACK PREPARED 'of y'" 0
+
 in_turn '^task\|error\|task pruner is due since .*nobody runs maintain' "UPDATE chancy.task_runs SET last_run = now() - interval '1 day', again_at = NULL" 'SELECT FROM chancy.maintain()'
 in_turn '^task\|error\|task pruner failed: no space' "UPDATE chancy.task_runs SET error = 'no space', failed_at = last_run WHERE name = 'pruner'" \
     "UPDATE chancy.task_runs SET last_run = '2000-01-01', again_at = NULL WHERE name = 'pruner'; SELECT FROM chancy.maintain()"

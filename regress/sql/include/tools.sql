@@ -23,13 +23,19 @@ BEGIN
     RETURN pg_catalog.format(E'%s\n  %s: %s\n  %s', call, code, message, coalesce(nullif(hint, ''), '(no hint)'));
 END $$;
 
+-- Errors without their times, each of which must be one of the last minutes.
+CREATE FUNCTION public.without_time(errors jsonb) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT coalesce(pg_catalog.jsonb_agg(CASE WHEN (e ->> 'at')::timestamptz OPERATOR(pg_catalog.>) (pg_catalog.now() OPERATOR(pg_catalog.-) interval '10 min')
+        THEN e OPERATOR(pg_catalog.-) 'at' ELSE e END), '[]') FROM pg_catalog.jsonb_array_elements(errors) e
+$$;
+
 -- The state of every job, without ids and times: what is compared is told as a boolean.
 CREATE FUNCTION public.look(OUT func text, OUT queue text, OUT state text, OUT priority int, OUT attempts text,
     OUT taken_by text, OUT started boolean, OUT completed boolean, OUT due boolean, OUT unique_key text, OUT errors jsonb)
 RETURNS SETOF record LANGUAGE sql AS $$
     SELECT j.func, j.queue, j.state, j.priority, j.attempts || '/' || j.max_attempts, j.taken_by,
         j.started_at IS NOT NULL, j.completed_at IS NOT NULL, j.scheduled_at <= pg_catalog.clock_timestamp(),
-        j.unique_key, j.errors
+        j.unique_key, public.without_time(j.errors)
     FROM chancy.jobs j ORDER BY j.func, j.id
 $$;
 
