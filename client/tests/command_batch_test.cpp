@@ -68,7 +68,7 @@ TEST_F(command_batch, its_exit_status_is_every_jobs) {
     const running on(w);
     const auto ids = push(4);
     for (const auto& id : ids) {
-        EXPECT_TRUE(reaches(id, job_state::failed));
+        ASSERT_TRUE(reaches(id, job_state::failed));
         EXPECT_EQ(error(id).substr(0, 15), "exit status 75\n");
     }
 }
@@ -78,7 +78,7 @@ TEST_F(command_batch, answers_that_may_be_missing_are_no_success) {
     w.on_batch("b", {.up_to = 4}, chancy::command_batch("head -c 17000000 /dev/zero | tr '\\0' '\\n'"));
     const running on(w);
     const auto id = db.push({.func = "b"});
-    EXPECT_TRUE(reaches(id, job_state::failed));
+    ASSERT_TRUE(reaches(id, job_state::failed));
     EXPECT_EQ(error(id), "its output is longer than 16 MiB: answers may be missing");
 }
 
@@ -97,10 +97,23 @@ TEST_F(command_batch, a_time_limit_ends_it_and_gives_the_others_back) {
     }
 }
 
+TEST_F(command_batch, the_least_memory_limit_holds) {
+    chancy::worker w(options(chancy::executor::threads));
+    w.on_batch("b", {.up_to = 2}, chancy::command_batch("head -c 200000000 /dev/zero | tail -c 200000000 >/dev/null || exit 3"));
+    std::vector<chancy::new_job> jobs;
+    for (const int limit : {100'000'000, 1'000'000'000}) jobs.push_back({.func = "b", .limits = {{{"t", "memory"}, {"v", limit}}}});
+    const auto pushed = db.push_many(jobs);
+    const running on(w);
+    for (const auto& p : pushed) {
+        ASSERT_TRUE(reaches(p.id, job_state::failed));
+        EXPECT_EQ(error(p.id).substr(0, 14), "exit status 3\n");
+    }
+}
+
 TEST_F(command_batch, a_cancel_of_one_job_does_not_end_the_others) {
     const auto ids = push(2);
     chancy::worker w(options(chancy::executor::threads));
-    w.on_batch("b", {.up_to = 2}, chancy::command_batch("until [ -e " + m_file + " ]; do sleep 0.01; done"));
+    w.on_batch("b", {.up_to = 2}, chancy::command_batch("echo run >>" + m_file + ".runs; until [ -e " + m_file + " ]; do sleep 0.01; done"));
     const running on(w);
     ASSERT_TRUE(reaches(ids[1], job_state::running));
     EXPECT_TRUE(db.cancel_job(ids[0]));
@@ -109,6 +122,8 @@ TEST_F(command_batch, a_cancel_of_one_job_does_not_end_the_others) {
     EXPECT_TRUE(reaches(ids[1], job_state::succeeded));
     EXPECT_EQ(db.get_job(ids[1])->attempts, 1);
     EXPECT_EQ(db.get_job(ids[0])->state, job_state::failed);
+    EXPECT_EQ(std::filesystem::file_size(m_file + ".runs"), 4u);  // it was not given back, and begun anew
+    std::filesystem::remove(m_file + ".runs");
 }
 
 TEST_F(command_batch, has_an_option) {

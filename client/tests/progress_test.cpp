@@ -208,3 +208,22 @@ TEST_F(progress, who_asks_while_the_server_does_not_answer_can_be_stopped) {
         db.cancel_job(id);
     }
 }
+
+TEST_F(progress, a_report_that_went_down_with_a_connection_is_written_again) {
+    chancy::worker w(options());
+    std::promise<void> go;
+    w.on("tells", [may_go = go.get_future().share()](job_context& job) {
+        job.save_checkpoint(1);
+        may_go.wait();
+    });
+    std::optional<test::holder> lock(std::in_place, "LOCK chancy.progress IN ACCESS EXCLUSIVE MODE");
+    const running on(w);
+    const auto id = db.push({.func = "tells"});
+    EXPECT_TRUE(eventually([] {
+        return !test::sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%report_progress%' AND wait_event_type = 'Lock'").empty();
+    }));
+    lock.reset();
+    EXPECT_TRUE(eventually([&] { return db.get_progress(id).has_value(); }));
+    go.set_value();
+    EXPECT_TRUE(reaches(id, job_state::succeeded));
+}
