@@ -29,7 +29,8 @@ const std::vector<route>& act_routes() {
          {{"jobs", "body", "array", "Objects with the parameters of push", true}}, "pushed",
          "SELECT jsonb_agg(jsonb_build_object('id', p.id, 'created', p.created) ORDER BY p.ord) FROM chancy.push_many($1::jsonb) p"},
         {"POST", "/jobs/{id}/cancel", role::operators, "End a live job", {id}, "done", DONE("chancy.cancel_job($1::uuid)")},
-        {"POST", "/jobs/{id}/retry", role::operators, "Run a finished job again, as it is", {id}, "done", DONE("chancy.retry_job($1::uuid)")},
+        {"POST", "/jobs/{id}/retry", role::operators, "Run a finished job again, as it is or with other kwargs",
+         {id, {"kwargs", "body", "object", "In place of all its kwargs"}}, "done", DONE("chancy.retry_job($1::uuid, $2::jsonb)")},
         {"POST", "/jobs/{id}/copy", role::operators, "Push a finished job anew, with what is given changed; the old one stays as it was",
          {id,
           {"kwargs", "body", "object", "In place of all its kwargs"},
@@ -37,10 +38,7 @@ const std::vector<route>& act_routes() {
           {"queue", "body", "string", "In place of its queue"},
           {"max_attempts", "body", "integer", "In place of its max_attempts"}},
          "pushed",
-         "SELECT jsonb_agg(jsonb_build_object('id', p.id, 'created', p.created)) FROM chancy.get_job($1::uuid) j, LATERAL chancy.push_many("
-         "jsonb_build_array(jsonb_build_object('func', j.func, 'kwargs', coalesce($2::jsonb, j.kwargs), 'priority', coalesce($3::int, j.priority), 'queue', "
-         "coalesce($4, j.queue), 'max_attempts', coalesce($5::int, j.max_attempts), 'unique_key', j.unique_key, 'concurrency_key', j.concurrency_key, "
-         "'limits', j.limits, 'meta', j.meta || jsonb_build_object('copy_of', j.id)))) p WHERE j.state IN ('succeeded', 'failed') HAVING count(*) > 0"},
+         "SELECT jsonb_agg(jsonb_build_object('id', c.copy, 'created', c.created)) FROM chancy.copy_job($1::uuid, $2::jsonb, $4, $3::int, $5::int) c HAVING count(*) > 0"},
         {"POST", "/jobs/cancel", role::operators, "End the jobs that match, a page at a time; done and tried count, after is where it goes on",
          filter(), "bulk", "SELECT jsonb_agg(j.id) FROM " CHOSEN, DONE("chancy.cancel_job($1::uuid)")},
         {"POST", "/jobs/retry", role::operators, "Run the finished jobs that match again, a page at a time; done and tried count, after is where it goes on",

@@ -46,6 +46,9 @@ void hiding::apply(json& document) const {
             if (r.path[0] == "errors") hide(document, {"error"}, 0);
         }
     }
+    // Statements of others may hold payloads.
+    if (!m_rules.empty() && document.is_object() && document.contains("pid")) hide(document, {"query"}, 0);
+    if (!m_rules.empty() && document.is_object() && document.value("finding", json()) == "held") hide(document, {"hint"}, 0);
     if (document.is_structured())
         for (auto& member : document) apply(member);
 }

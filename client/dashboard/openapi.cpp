@@ -54,6 +54,10 @@ json schemas() {
         {"holders", type_of("holder[]")},
         {"holder", object_of("kind:string pid:integer? name:string? role:string? application:string? state:string? since:date-time? age:integer? "
                              "locks:string[] blocks:integer[]")},
+        {"held", type_of("held_jobs[]")},
+        {"held_jobs", object_of("queue:string jobs:integer looked_at:integer due_since:date-time pid:integer? name:string? role:string? application:string? state:string? "
+                                "since:date-time? query:string?")},
+        {"findings", type_of("finding[]")}, {"finding", object_of("finding:string severity:string what:string hint:string")},
         {"tables", type_of("table[]")},
         {"table", object_of("name:string bytes:integer index_bytes:integer live:integer dead:integer last_vacuum:date-time? last_analyze:date-time?")},
         {"tasks", type_of("task[]")},

@@ -28,6 +28,7 @@ def database():
     db.execute("SELECT count(*) FROM chancy.push_many((SELECT jsonb_agg(jsonb_build_object('func', 'report.build', 'queue', 'reports', 'kwargs', jsonb_build_object('n', n))) FROM generate_series(1, 120) n))")
     db.execute("SELECT chancy.push('mail.send', '{\"to\": \"nobody\"}', 'mail', unique_key => 'mail:1')")
     db.execute('SELECT chancy.push(%s, %s, %s)', (EVIL, json.dumps({'x': EVIL}), 'mail'))
+    db.execute("UPDATE chancy.jobs SET scheduled_at = now() - interval '1 hour' WHERE queue = 'reports'")
     db.execute("SELECT chancy.heartbeat('worker-1', '{a}', '{mail}')")
     db.execute("SELECT count(*) FROM chancy.fetch_jobs('mail', 'worker-1', 2)")
     db.execute("""SELECT count(*) FROM chancy.apply_updates('worker-1', (SELECT jsonb_agg(jsonb_build_object('id', id, 'started_at', started_at,
@@ -123,6 +124,11 @@ def actions(t):
     t.open('jobs', 'Jobs')
     t.click('details summary')
     t.put('details input[name=func]', 'by.hand')
+    t.put('details textarea[name=kwargs]', '{"to": nobody}')
+    t.press('Push')
+    t.wait(lambda: 'Must be a JSON object' in t.one('details label .bad').text, 'what is wrong, at the field')
+    t.picture('wrong')
+    t.put('details textarea[name=kwargs]', '{"to": "nobody"}')
     t.press('Push')
     t.wait(lambda: t.one('h1').text.startswith('by.hand'), 'the pushed job')
     t.open('jobs?queue=reports&state=pending', 'Jobs')
@@ -151,6 +157,18 @@ def actions(t):
     t.said('Cancel: done')
     t.press('Retry')
     t.said('Retry: done')
+    # A step that failed because of its payload: on with another one.
+    pay = t.ask("SELECT id FROM chancy.jobs WHERE func = 'pay'")
+    assert t.ask(f"SELECT chancy.cancel_job('{pay}')")
+    t.open('workflow/' + str(t.ask('SELECT id FROM chancy.workflows')), 'failed')
+    t.click(f'a[href="#/job/{pay}"]')
+    t.wait(lambda: 'Error 2 of 2: attempt 1' in t.one('main').text and 'workflow' in t.one('dl').text, 'the job of the step')
+    t.click('summary')
+    t.put('textarea', '{"card": 17}')
+    t.press('Retry with these kwargs')
+    t.said('Retry: done')
+    assert t.ask("SELECT kwargs ->> 'card' FROM chancy.jobs WHERE func = 'pay'") == '17'
+    assert t.ask('SELECT status FROM chancy.list_workflows()') == 'running'
 
 
 def last_actions(t):
@@ -168,7 +186,7 @@ def last_actions(t):
 
 def pictures(t):
     workflow, job = t.ask('SELECT id FROM chancy.workflows'), t.ask("SELECT id FROM chancy.jobs WHERE func LIKE '<img%'")
-    pages = [('', 'Overview'), ('queues', 'Queues'), ('queue/mail', 'mail'), ('jobs', 'Jobs'), (f'job/{job}', ''), ('workers', 'Workers'), ('schedules', 'Schedules'),
+    pages = [('', 'Overview'), ('queues', 'Queues'), ('queue/mail', 'mail'), ('queue/reports', 'reports'), ('jobs', 'Jobs'), (f'job/{job}', ''), ('workers', 'Workers'), ('schedules', 'Schedules'),
              ('workflows', 'Workflows'), (f'workflow/{workflow}', 'order'), ('locks', 'Locks')]
     for width, name, theme in ((390, 'phone', 'dark'), (1280, 'desk', 'light')):
         t.d.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', {'width': width, 'height': 900, 'deviceScaleFactor': 1, 'mobile': False})
@@ -204,9 +222,14 @@ def main():
             t.one('input[name=password]').send_keys(Keys.ENTER)
             t.wait(lambda: t.one('h1').text == 'Overview', 'the overview')
             with psycopg.connect('') as idle:
-                idle.execute('SELECT 1 FROM chancy.jobs LIMIT 1')
+                idle.execute("SELECT 1 FROM chancy.jobs WHERE queue = 'reports' LIMIT 3 FOR UPDATE")
+                end = f'SELECT pg_terminate_backend({idle.info.backend_pid})'
+                t.wait(lambda: 'no worker serves it' in t.one('main').text and 'no live worker' in t.one('main').text, 'what doctor finds')
+                t.open('queue/reports', 'reports')
+                t.wait(lambda: '3 of the first 120 due' in t.one('main').text and end in t.one('main').text, 'who holds its jobs')
+                assert 'no live worker serves it' in t.one('main').text
                 t.open('locks', 'Locks')
-                t.wait(lambda: 'idle in transaction' in t.one('main').text and str(idle.info.backend_pid) in t.one('main').text, 'who holds back')
+                t.wait(lambda: 'idle in transaction' in t.one('main').text and end in t.one('main').text and str(idle.info.backend_pid) in t.one('main').text, 'who holds back')
                 pictures(t)
             actions(t)
             last_actions(t)

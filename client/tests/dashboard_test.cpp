@@ -75,7 +75,7 @@ TEST_F(dashboard, every_route_is_described_and_answers_as_it_is_described) {
             check(method, path);
             ++routes;
         }
-    EXPECT_EQ(routes, 13 + 15);
+    EXPECT_EQ(routes, 15 + 15);
     (void)get(admin, "/nothing", 404);
 }
 
@@ -117,6 +117,32 @@ TEST_F(dashboard, jobs_by_filter_and_page_and_a_corrected_copy) {
     EXPECT_EQ(bulk.at("tried"), 5);
     EXPECT_EQ(bulk.at("done"), 5);
     EXPECT_EQ(post(admin, "/jobs/cancel", {{"queue", "default"}, {"state", "pending"}, {"func", "two"}}).at("done"), 5);
+}
+
+// A queue that nobody serves, and a session that holds due jobs: said, with the statement to those alone from whom nothing is hidden.
+TEST_F(dashboard, findings_and_who_holds_due_jobs) {
+    served d({"--hide", "kwargs"});
+    auto admin = d.admin();
+    const auto id = db.push({.func = "f", .queue = "q", .scheduled_at = chancy::now() - 2h});
+    EXPECT_NE(get(admin, "/findings").dump().find("no worker serves it"), std::string::npos);
+    EXPECT_TRUE(get(admin, "/held").empty());
+    test::holder held("SELECT FROM chancy.jobs WHERE id = '" + id.to_string() + "' FOR UPDATE");
+    const json found = get(admin, "/held?queue=q");
+    ASSERT_EQ(found.size(), 1u);
+    EXPECT_EQ(found[0].at("jobs"), 1);
+    EXPECT_EQ(found[0].at("state"), "idle in transaction");
+    EXPECT_NE(found[0].at("query").get<std::string>().find("FOR UPDATE"), std::string::npos);
+    EXPECT_TRUE(get(admin, "/held?queue=other").empty());
+}
+
+TEST_F(dashboard, a_failed_job_runs_again_with_other_kwargs) {
+    served d;
+    auto admin = d.admin();
+    const auto id = db.push({.func = "f", .kwargs = {{"n", 1}}});
+    fail_all("default", "no");
+    EXPECT_EQ(post(admin, "/jobs/" + id.to_string() + "/retry", {{"kwargs", {{"n", 2}}}}).at("done"), true);
+    EXPECT_EQ(db.get_job(id)->kwargs, (json{{"n", 2}}));
+    EXPECT_EQ(db.get_job(id)->state, chancy::job_state::pending);
 }
 
 TEST_F(dashboard, problems_tell_sqlstate_and_element) {

@@ -1,18 +1,40 @@
 // Lines over time, and workflows as graphs.
 import { el, svg, number } from './dom.js';
 
+const minute = 60000;
+
+// The points of the last two hours. zeros: a minute without one is 0, since nothing happened then; the last two may not be folded yet.
+export function recent(points, zeros) {
+  const now = Math.floor(Date.now() / minute) * minute, from = now - 120 * minute;
+  const at = new Map(points.map(p => [Date.parse(p.at), p.value]).filter(([t]) => t >= from));
+  if (zeros && at.size) for (let t = Math.max(from, Math.min(...at.keys()) - minute); t <= now - 2 * minute; t += minute) at.set(t, at.get(t) ?? 0);
+  return [...at].sort(([a], [b]) => a - b).map(([t, value]) => ({ at: new Date(t).toISOString(), value }));
+}
+
+// A line for each run of minutes; a minute alone is a dot.
+function lines(points, kind, x, y) {
+  const runs = [];
+  for (const p of points) {
+    const run = runs.at(-1);
+    if (run && Date.parse(p.at) - Date.parse(run.at(-1).at) <= minute) run.push(p);
+    else runs.push([p]);
+  }
+  return runs.map(run => run.length > 1 ? svg('polyline', { class: kind, points: run.map(p => `${x(p.at).toFixed(1)},${y(p.value).toFixed(1)}`).join(' ') })
+    : svg('circle', { class: `dot-${kind}`, cx: x(run[0].at).toFixed(1), cy: y(run[0].value).toFixed(1), r: 3 }));
+}
+
 // series: [name, points {at, value}]; a table for those who do not see the lines.
 export function chart(title, unit, ...series) {
   const all = series.flatMap(([, points]) => points);
-  if (all.length === 0) return el('figure', {}, el('figcaption', {}, title), el('p', { class: 'soft' }, 'Nothing recorded yet: maintenance folds metrics once a minute.'));
-  const times = all.map(p => Date.parse(p.at)), first = Math.min(...times), last = Math.max(...times, first + 60000), most = Math.max(...all.map(p => p.value), 0) || 1;
+  if (all.length === 0) return el('figure', {}, el('figcaption', {}, title), el('p', { class: 'soft' }, 'Nothing recorded in the last two hours. What happens shows after maintenance has run, once a minute: in any worker, in the server with chancy in shared_preload_libraries, or by ', el('code', {}, 'chancy maintain'), '.'));
+  const times = all.map(p => Date.parse(p.at)), first = Math.min(...times), last = Math.max(...times, first + minute), most = Math.max(...all.map(p => p.value), 0) || 1;
   const x = at => 50 + 330 * (Date.parse(at) - first) / (last - first), y = value => 110 - 95 * value / most;
   const clock = t => new Date(t).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' });
   const label = (at, across, anchor, text) => { const t = svg('text', { x: at, y: across, 'text-anchor': anchor }); t.textContent = text; return t; };
   const drawing = svg('svg', { viewBox: '0 0 400 135', role: 'img', 'aria-label': `${title}, up to ${number(most)} ${unit}` },
     svg('line', { class: 'axis', x1: 50, x2: 380, y1: 110, y2: 110 }), svg('line', { class: 'axis', x1: 50, x2: 50, y1: 15, y2: 110 }),
     label(45, 20, 'end', most >= 100 ? number(Math.round(most)) : most.toPrecision(2)), label(45, 114, 'end', '0'), label(50, 128, 'start', clock(first)), label(380, 128, 'end', clock(last)),
-    ...series.map(([, points], i) => svg('polyline', { class: 'ab'[i], points: (points.length === 1 ? [points[0], { at: new Date(last).toISOString(), value: points[0].value }] : points).map(p => `${x(p.at).toFixed(1)},${y(p.value).toFixed(1)}`).join(' ') })));
+    ...series.flatMap(([, points], i) => lines(points, 'ab'[i], x, y)));
   return el('figure', {}, el('figcaption', {}, title, ' ', el('span', { class: 'soft' }, unit)), drawing,
     el('div', {}, series.map(([name], i) => el('span', { class: `key-${'ab'[i]}` }, `${i ? '┄' : '─'} ${name}  `))),
     el('details', {}, el('summary', {}, 'As numbers'), el('table', {}, el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'time'), series.map(([name]) => el('th', { scope: 'col', class: 'number' }, name)))),

@@ -50,4 +50,9 @@ export function when(text) {
 export const jobLink = id => el('a', { href: `#/job/${id}` }, id);
 export const queueLink = name => el('a', { href: `#/queue/${encodeURIComponent(name)}` }, name);
 export const field = (title, input) => el('label', {}, title, input);
+// The line that counts, and all of it below.
+export function folded(text) {
+  const lines = (text ?? '').trimEnd().split('\n'), line = lines[0].startsWith('Traceback') ? lines.at(-1) : lines[0];
+  return lines.length < 2 ? text : el('details', {}, el('summary', {}, line), json(text));
+}
 export const json = value => el('pre', { tabindex: 0 }, typeof value === 'string' ? value : JSON.stringify(value, null, 2));

@@ -50,17 +50,30 @@ export async function jobs(main, query, again) {
   if (may('operator')) main.append(pushForm());
 }
 
+// What stands in the field, or undefined when that is no JSON object: then the field says so.
+function parsed(input) {
+  let value, why = 'a JSON object, such as {"to": "a@b.c"}';
+  try { value = JSON.parse(input.value); } catch (e) { why += ` (${e.message})`; }
+  const good = value !== null && typeof value === 'object' && !Array.isArray(value);
+  input.nextElementSibling.textContent = good ? '' : `Must be ${why}`;
+  input.setAttribute('aria-invalid', String(!good));
+  if (good) return value;
+  input.focus();
+  return undefined;
+}
+const kwargsField = (rows, text) => el('label', {}, 'Kwargs (JSON)', el('textarea', { name: 'kwargs', rows }, text), el('span', { class: 'bad', role: 'alert' }));
+
 function pushForm() {
   return el('details', {}, el('summary', {}, 'Push a job'), el('form', { onsubmit: async e => {
     e.preventDefault();
     const f = new FormData(e.target);
-    let kwargs;
-    try { kwargs = JSON.parse(f.get('kwargs')); } catch { kwargs = f.get('kwargs'); }
+    const kwargs = parsed(e.target.elements.kwargs);
+    if (kwargs === undefined) return;
     const answer = await act('Push', 'POST', '/jobs', { jobs: [{ func: f.get('func'), queue: f.get('queue'), kwargs, priority: Number(f.get('priority')), ...(f.get('unique_key') ? { unique_key: f.get('unique_key') } : {}) }] });
     if (answer) location.hash = `#/job/${answer[0].id}`;
   } }, el('div', { class: 'row' }, field('Func', el('input', { name: 'func', required: true })), field('Queue', el('input', { name: 'queue', value: 'default', required: true })),
     field('Priority', el('input', { name: 'priority', type: 'number', value: 0 })), field('Unique key', el('input', { name: 'unique_key' }))),
-  field('Kwargs (JSON)', el('textarea', { name: 'kwargs', rows: 3 }, '{}')), el('button', { class: 'main' }, 'Push')));
+  kwargsField(3, '{}'), el('button', { class: 'main' }, 'Push')));
 }
 
 function timeline(j) {
@@ -69,18 +82,19 @@ function timeline(j) {
   return el('ol', { class: 'timeline' }, known.map(([at, what], i) => el('li', {}, when(at), ` ${what}`, i > 0 ? el('span', { class: 'soft' }, ` (${span((Date.parse(at) - Date.parse(known[i - 1][0])) / 1000)} later)`) : null)));
 }
 
-function copyForm(j) {
+function copyForm(j, again) {
   const hidden = JSON.stringify(j.kwargs).includes('(hidden)');
-  return el('details', {}, el('summary', {}, 'Change and run anew'), el('p', { class: 'soft' }, 'Pushes a corrected copy; this job stays as it is. A step of a workflow is not replaced by its copy.'),
+  return el('details', {}, el('summary', {}, 'Change and run anew'), el('p', { class: 'soft' }, 'A copy leaves this job as it is. Or this job runs again with other kwargs: so a workflow whose step it is goes on.'),
     el('form', { onsubmit: async e => {
       e.preventDefault();
       const f = new FormData(e.target), changed = { priority: Number(f.get('priority')), queue: f.get('queue'), max_attempts: Number(f.get('max_attempts')) };
-      if (!hidden) { try { changed.kwargs = JSON.parse(f.get('kwargs')); } catch { changed.kwargs = f.get('kwargs'); } }
+      if (!hidden) { changed.kwargs = parsed(e.target.elements.kwargs); if (changed.kwargs === undefined) return; }
+      if (e.submitter?.name === 'retry') { if (await act('Retry', 'POST', `/jobs/${j.id}/retry`, { kwargs: changed.kwargs })) again(); return; }
       const answer = await act('Push a copy', 'POST', `/jobs/${j.id}/copy`, changed);
       if (answer) location.hash = `#/job/${answer[0].id}`;
-    } }, hidden ? el('p', {}, 'Its kwargs are hidden from you and stay as they are.') : field('Kwargs (JSON)', el('textarea', { name: 'kwargs', rows: 8 }, JSON.stringify(j.kwargs, null, 2))),
+    } }, hidden ? el('p', {}, 'Its kwargs are hidden from you and stay as they are.') : kwargsField(8, JSON.stringify(j.kwargs, null, 2)),
     el('div', { class: 'row' }, field('Queue', el('input', { name: 'queue', value: j.queue })), field('Priority', el('input', { name: 'priority', type: 'number', value: j.priority })),
-      field('Attempts', el('input', { name: 'max_attempts', type: 'number', min: 1, value: j.max_attempts })), el('button', { class: 'main' }, 'Push the copy'))));
+      field('Attempts', el('input', { name: 'max_attempts', type: 'number', min: 1, value: j.max_attempts })), el('button', { class: 'main' }, 'Push the copy'), hidden ? '' : el('button', { class: 'main', name: 'retry' }, 'Retry with these kwargs'))));
 }
 
 export async function job(main, query, again, id) {
@@ -89,12 +103,12 @@ export async function job(main, query, again, id) {
   const button = (text, path) => el('button', { class: 'main', onclick: async () => { await act(text, 'POST', `/jobs/${id}/${path}`); again(); } }, text);
   if (may('operator')) tools.append(live(j.state) ? button('Cancel', 'cancel') : button('Retry', 'retry'));
   main.append(el('h1', {}, j.func, ' ', state(j.state)), tools, el('dl', {}, [['Id', j.id], ['Queue', queueLink(j.queue)], ['Attempts', `${j.attempts} of ${j.max_attempts}`], ['Priority', j.priority],
-    ['Unique key', j.unique_key ?? '–'], ['Concurrency key', j.concurrency_key ?? '–'], ['Worker', j.taken_by ?? '–'], ['Workers that died with it', j.recoveries]].flatMap(([t, d]) => [el('dt', {}, t), el('dd', {}, d)])));
+    ['Unique key', j.unique_key ?? '–'], ['Concurrency key', j.concurrency_key ?? '–'], ['Worker', j.taken_by ?? '–'], ...(j.meta?.workflow_id ? [['Step of', el('a', { href: `#/workflow/${j.meta.workflow_id}` }, `workflow ${j.meta.workflow_id}`)]] : []), ['Workers that died with it', j.recoveries]].flatMap(([t, d]) => [el('dt', {}, t), el('dd', {}, d)])));
   if (j.progress && typeof j.progress === 'object') main.append(el('h2', {}, 'Progress'), el('progress', { max: 100, value: j.progress.percent ?? 0, 'aria-label': 'Progress' }), el('p', {}, `${j.progress.percent ?? '–'} % ${j.progress.message ?? ''}`));
-  if (Array.isArray(j.errors) && j.errors.length) main.append(el('h2', {}, 'Errors, the last one first'), ...j.errors.toReversed().map(e => el('section', {}, el('h3', {}, `Attempt ${Number(e.attempt ?? 0) + 1}`), json(e.traceback ?? e))));
+  if (Array.isArray(j.errors) && j.errors.length) main.append(el('h2', {}, 'Errors, the last one first'), ...j.errors.map((e, i) => el('section', {}, el('h3', {}, `Error ${i + 1} of ${j.errors.length}: attempt ${Number(e.attempt ?? 0) + 1}`, e.at ? [', ', when(e.at)] : ''), json(e.traceback ?? e))).reverse());
   else if (typeof j.errors === 'string') main.append(el('h2', {}, 'Errors'), json(j.errors));
   main.append(el('h2', {}, 'Timeline'), timeline(j), el('h2', {}, 'Kwargs'), json(j.kwargs));
-  if (may('operator') && !live(j.state)) main.append(copyForm(j));
+  if (may('operator') && !live(j.state)) main.append(copyForm(j, again));
   if (j.result !== null) main.append(el('h2', {}, 'Result'), json(j.result));
   main.append(el('h2', {}, 'Meta'), json(j.meta), el('h2', {}, 'Limits'), json(j.limits));
 }

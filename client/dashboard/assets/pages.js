@@ -1,31 +1,45 @@
 // All pages but those of jobs.
 import { act, get, may } from './api.js';
-import { chart, graph } from './chart.js';
-import { bytes, el, jobLink, number, queueLink, span, state, table, when } from './dom.js';
+import { chart, graph, recent } from './chart.js';
+import { bytes, el, folded, jobLink, number, queueLink, span, state, table, when } from './dom.js';
 
 const button = (text, again, method, path, sure) => el('button', { onclick: async () => { if (sure && !confirm(sure)) return; again(await act(text, method, path)); } }, text);
-const metric = async (name, of = p => p.value) => (await get(`/metrics/${encodeURIComponent(name)}`)).slice(-120).map(p => ({ at: p.at, value: of(p) ?? 0 }));
+const metric = async (name, of = p => p.value, zeros = true) => recent((await get(`/metrics/${encodeURIComponent(name)}`)).map(p => ({ at: p.at, value: of(p) ?? 0 })), zeros);
 const rate = p => p.value / 60;
 
-const queueColumns = [['Queue', q => queueLink(q.queue)], ['State', q => state(q.state)], ['Waiting', q => number(q.pending + q.retrying), 'number'], ['Running', q => number(q.running), 'number'],
+// Due jobs and nobody who takes them: not how a queue should look.
+const unserved = q => q.state !== 'paused' && q.workers === 0 && q.oldest_waiting !== null;
+const queueState = q => unserved(q) ? el('span', { class: 'state failed' }, 'no live worker') : state(q.state);
+
+const queueColumns = [['Queue', q => queueLink(q.queue)], ['State', queueState], ['Waiting', q => number(q.pending + q.retrying), 'number'], ['Running', q => number(q.running), 'number'],
   ['Oldest due', q => span(q.oldest_waiting), 'number'], ['Pushed/s', q => number(q.pushed_per_second), 'number'], ['Done/s', q => number(q.finished_per_second), 'number'],
   ['Waits', q => span(q.average_waiting), 'number'], ['Runs', q => span(q.average_running), 'number'], ['Workers', q => number(q.workers), 'number']];
 
 async function charts(prefix, pushed, done, failed) {
-  const [a, b, c, w, r] = await Promise.all([metric(pushed, rate), metric(done, rate), metric(failed), metric(`${prefix}:waiting_time`, p => p.average), metric(`${prefix}:execution_time`, p => p.average)]);
+  const [a, b, c, w, r] = await Promise.all([metric(pushed, rate), metric(done, rate), metric(failed), metric(`${prefix}:waiting_time`, p => p.average, false), metric(`${prefix}:execution_time`, p => p.average, false)]);
   return el('div', { class: 'charts' }, chart('Rate', 'jobs a second', ['pushed', a], ['done', b]), chart('Latency', 'seconds', ['waits', w], ['runs', r]), chart('Errors', 'failed a minute', ['failed', c]));
 }
 
+// What doctor says, and what to do.
+const severity = s => el('span', { class: `state ${s}` }, s);
+const findings = rows => table('What doctor finds, the worst first', [['Severity', f => severity(f.severity)], ['About', f => el('span', { class: 'state' }, f.finding)], ['What', f => f.what], ['What to do', f => f.hint]], rows);
+
+// Sessions that hold due jobs, so that no worker takes them.
+const held = rows => table('Due jobs that are passed by, since a session holds their rows', [['Queue', h => queueLink(h.queue)], ['Jobs', h => `${number(h.jobs)} of the first ${number(h.looked_at)} due`], ['Since', h => when(h.since)],
+  ['Held by', h => h.pid ? `${h.role ?? ''}${h.application ? `, ${h.application}` : ''} (pid ${h.pid})` : `prepared transaction ${h.name}`], ['State', h => h.state], ['Last statement', h => h.query ? el('code', {}, h.query.slice(0, 500)) : null],
+  ['To end it', h => el('code', {}, h.pid ? `SELECT pg_terminate_backend(${h.pid})` : `ROLLBACK PREPARED '${h.name}'`)]], rows);
+
 export async function overview(main) {
-  const [queues, workers, failed] = await Promise.all([get('/queues'), get('/workers'), get('/jobs?state=failed&up_to=5')]);
+  const [queues, workers, failed, found] = await Promise.all([get('/queues'), get('/workers'), get('/jobs?state=failed&up_to=5'), get('/findings')]);
   const sum = f => queues.reduce((n, q) => n + (f(q) ?? 0), 0), card = (text, value) => el('div', { class: 'card' }, text, el('b', {}, value));
   const oldest = Math.max(0, ...queues.map(q => q.oldest_waiting ?? 0));
   main.append(el('h1', {}, 'Overview'), el('div', { class: 'cards' }, card('Waiting', number(sum(q => q.pending + q.retrying))), card('Running', number(sum(q => q.running))), card('Oldest due', span(oldest)),
     card('Pushed a second', number(sum(q => q.pushed_per_second))), card('Done a second', number(sum(q => q.finished_per_second))), card('Workers alive', number(workers.filter(w => w.alive).length))));
   const shown = queues.slice(0, 12), all = await Promise.all(shown.map(q => Promise.all(['pushed', 'throughput', 'failed', 'waiting_time', 'execution_time'].map(k => get(`/metrics/${encodeURIComponent(`queue:${q.queue}:${k}`)}`)))));
-  const add = (k, of) => { const at = new Map(); for (const one of all) for (const p of one[k].slice(-120)) at.set(p.at, (at.get(p.at) ?? 0) + (of(p) ?? 0)); return [...at].sort(([a], [b]) => a < b ? -1 : 1).map(([t, value]) => ({ at: t, value })); };
+  const add = (k, of) => { const at = new Map(); for (const one of all) for (const p of one[k]) at.set(p.at, (at.get(p.at) ?? 0) + (of(p) ?? 0)); return [...at].sort(([a], [b]) => a < b ? -1 : 1).map(([t, value]) => ({ at: t, value })); };
   const mean = k => { const s = add(k, p => p.value), n = add(k, p => p.count); return s.map((p, i) => ({ at: p.at, value: n[i].value ? p.value / n[i].value : 0 })); };
-  main.append(el('div', { class: 'charts' }, chart('Rate', 'jobs a second', ['pushed', add(0, rate)], ['done', add(1, rate)]), chart('Latency', 'seconds', ['waits', mean(3)], ['runs', mean(4)]), chart('Errors', 'failed a minute', ['failed', add(2, p => p.value)])),
+  main.append(el('h2', {}, 'Findings'), found.length ? findings(found) : el('p', { class: 'soft' }, 'Nothing found: the installation is as it should be.'));
+  main.append(el('div', { class: 'charts' }, chart('Rate', 'jobs a second', ['pushed', recent(add(0, rate), true)], ['done', recent(add(1, rate), true)]), chart('Latency', 'seconds', ['waits', recent(mean(3))], ['runs', recent(mean(4))]), chart('Errors', 'failed a minute', ['failed', recent(add(2, p => p.value), true)])),
     el('h2', {}, 'Queues'), table('Queues now', queueColumns, queues), el('h2', {}, 'Failed last'),
     table('The newest failed jobs', [['Job', j => jobLink(j.id), 'id'], ['Func', j => j.func], ['Queue', j => queueLink(j.queue)], ['Ended', j => when(j.completed_at)], ['Error', j => j.error]], failed), el('p', {}, el('a', { href: '#/jobs?state=failed' }, 'All failed jobs')));
 }
@@ -35,11 +49,12 @@ export async function queues(main) {
 }
 
 export async function queue(main, query, again, name) {
-  const path = `/queues/${encodeURIComponent(name)}`, q = await get(path), tools = el('div', { class: 'row' });
+  const path = `/queues/${encodeURIComponent(name)}`, [q, holders] = await Promise.all([get(path), get(`/held?queue=${encodeURIComponent(name)}`)]), tools = el('div', { class: 'row' });
   if (may('operator') && q.settings) tools.append(q.state === 'paused' ? button('Resume', again, 'POST', `${path}/resume`) : button('Pause', again, 'POST', `${path}/pause`));
   if (may('admin') && q.settings) tools.append(button('Delete the queue', gone => { if (gone) location.hash = '#/queues'; }, 'DELETE', path, `Delete ${name} and all its jobs?`));
   const jobsOf = s => el('a', { href: `#/jobs?${new URLSearchParams({ queue: name, state: s })}` }, s);
-  main.append(el('h1', {}, 'Queue ', name), tools, table('Now', queueColumns.slice(1), [q]), el('p', { class: 'row' }, 'Its jobs: ', ['pending', 'running', 'retrying', 'failed', 'succeeded'].map(jobsOf)),
+  main.append(el('h1', {}, 'Queue ', name), tools, unserved(q) ? el('p', { class: 'bad' }, 'Its due jobs wait and no live worker serves it. Start one: ', el('code', {}, `chancy worker --queue ${name} …`)) : '', holders.length ? held(holders) : '',
+    table('Now', queueColumns.slice(1), [q]), el('p', { class: 'row' }, 'Its jobs: ', ['pending', 'running', 'retrying', 'failed', 'succeeded'].map(jobsOf)),
     await charts(`queue:${name}`, `queue:${name}:pushed`, `queue:${name}:throughput`, `queue:${name}:failed`));
   if (q.settings) main.append(el('h2', {}, 'Settings'), el('dl', {}, Object.entries(q.settings).filter(([, v]) => v !== null).flatMap(([k, v]) => [el('dt', {}, k), el('dd', {}, typeof v === 'object' ? JSON.stringify(v) : String(v))])));
 }
@@ -67,13 +82,13 @@ export async function workflows(main) {
 export async function workflow(main, query, again, id) {
   const w = await get(`/workflows/${id}`), tools = el('div', { class: 'row' });
   if (may('operator')) tools.append(w.status === 'running' ? button('Cancel', again, 'POST', `/workflows/${id}/cancel`) : ['failed', 'cancelled'].includes(w.status) ? button('Retry', again, 'POST', `/workflows/${id}/retry`) : '');
-  main.append(el('h1', {}, w.name, ' ', state(w.status)), tools, graph(w.steps.slice(0, 300)), table('Steps', [['Step', s => s.step], ['State', s => state(s.state)], ['After', s => (Array.isArray(s.after) ? s.after : []).join(', ')],
-    ['Func', s => s.func], ['Job', s => s.job_id ? jobLink(s.job_id) : null, 'id'], ['Error', s => s.error]], w.steps.slice(0, 1000)));
+  main.append(el('h1', {}, w.name, ' ', state(w.status)), w.status === 'failed' ? el('p', { class: 'soft' }, 'If a step failed because of its payload, choose its job: there it runs again with other kwargs, and the workflow goes on.') : '', tools, graph(w.steps.slice(0, 300)), table('Steps', [['Step', s => s.step], ['State', s => state(s.state)], ['After', s => (Array.isArray(s.after) ? s.after : []).join(', ')],
+    ['Func', s => s.func], ['Job', s => s.job_id ? jobLink(s.job_id) : null, 'id'], ['Error', s => folded(s.error)]], w.steps.slice(0, 1000)));
 }
 
 export async function locks(main) {
-  const [holders, tables, tasks] = await Promise.all([get('/holders'), get('/tables'), get('/tasks')]);
-  main.append(el('h1', {}, 'Locks and bloat'), el('p', {}, 'The oldest snapshot keeps every dead row since then. End a session with ', el('code', {}, 'SELECT pg_terminate_backend(pid)'), '.'),
+  const [holders, tables, tasks, rows] = await Promise.all([get('/holders'), get('/tables'), get('/tasks'), get('/held')]);
+  main.append(el('h1', {}, 'Locks and bloat'), el('p', {}, 'The oldest snapshot keeps every dead row since then. End a session with ', el('code', {}, 'SELECT pg_terminate_backend(pid)'), '.'), held(rows),
     table('Who holds what back, the oldest snapshot first', [['Pid', h => h.pid, 'number'], ['What', h => h.name ? `${h.kind} ${h.name}` : h.kind], ['Role', h => h.role], ['Application', h => h.application], ['State', h => h.state],
       ['Since', h => when(h.since)], ['Snapshot age', h => h.age === null ? null : `${number(h.age)} transactions`, 'number'], ['Locks', h => h.locks.join(', ')], ['Blocks', h => h.blocks.join(', ')]], holders),
     el('h2', {}, 'Tables'), table('Sizes and dead rows', [['Table', t => t.name], ['Size', t => bytes(t.bytes), 'number'], ['Indexes', t => bytes(t.index_bytes), 'number'], ['Live rows', t => number(t.live), 'number'],
