@@ -38,7 +38,7 @@ std::optional<json> frames::next() {
         m_bytes.clear();
         m_at = 0;
     }
-    return out;
+    return std::optional<json>(std::in_place, std::move(out));
 }
 
 json pack(const job& of) {

@@ -67,6 +67,13 @@ struct child {
     ::_exit(127);
 }
 
+// The function that calls vfork returns to the parent alone, and has nothing else in it that the child could spoil.
+pid_t begin(const char* shell, char* const* environment, const int streams[4], std::optional<rlim_t> memory) {
+    const pid_t worker = ::getpid(), pid = ::vfork();
+    if (pid == 0) become(shell, environment, streams, memory, worker);
+    return pid;
+}
+
 // The worker's own variables, and in the place of its trace the job's: a job without one must not seem to belong to what started the worker.
 std::vector<char*> environment_of(const std::optional<trace_context>& trace, std::vector<std::string>& own) {
     if (trace) own.push_back("TRACEPARENT=" + trace->traceparent);
@@ -85,13 +92,11 @@ child start(const std::string& shell, std::optional<std::int64_t> memory, const 
     auto in = make_pipe(), out = make_pipe(), err = make_pipe(), reports = make_pipe();
     const int streams[] = {in[0].get(), out[1].get(), err[1].get(), reports[1].get()};
     const std::optional<rlim_t> limit = memory ? std::optional(static_cast<rlim_t>(*memory)) : std::nullopt;
-    const pid_t self = ::getpid();
     // No handler of a signal may run in the child before it is itself.
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    const pid_t pid = ::vfork();
-    if (pid == 0) become(shell.c_str(), environment.data(), streams, limit, self);
+    const pid_t pid = begin(shell.c_str(), environment.data(), streams, limit);
     const int problem = errno;
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (pid < 0) throw std::runtime_error(std::string("cannot start a shell: ") + std::strerror(problem));

@@ -104,7 +104,7 @@ public:
         report({.percent = percent, .message = std::move(message), .checkpoint = {}});
     }
     // What this or a later attempt needs to go on from here. Written soon, and in any case before the attempt's result.
-    void save_checkpoint(json state) const { report({.percent = {}, .message = {}, .checkpoint = std::move(state)}); }
+    void save_checkpoint(json state) const { report({.percent = {}, .message = {}, .checkpoint = std::optional<json>(std::in_place, std::move(state))}); }
     // Both, or only a part of it.
     void report(chancy::progress told) const {
         if (m_reports) m_reports->report(std::move(told));
