@@ -5,6 +5,7 @@
 
 #include "attempt.hpp"
 #include "expiry.hpp"
+#include "failures.hpp"
 
 #include <atomic>
 
@@ -23,6 +24,7 @@ struct shared {
     std::shared_ptr<nursery> children;  // forks them; none if no queue may need one
     std::shared_ptr<watchdog> dog;      // of time limits on threads
     std::function<void(const std::string&)> give_up;  // the worker cannot go on: it stops, and run() says why
+    std::shared_ptr<failure_log> failures = std::make_shared<failure_log>();
     void log(log_level level, const std::string& text) const { options.log(level, text); }
 };
 

@@ -108,6 +108,8 @@ void flow::slot_thread(std::size_t index) {
         std::vector<ended> ends = run_within(m_shared->around, of, [&](attempts those) { return here->run(those); },
                                              [&](const std::string& what) { m_shared->log(log_level::error, m_queue + ": " + what); });
         const double took = std::chrono::duration<double>(clock::now() - begin).count();
+        for (std::size_t i = 0; i < mine.size(); ++i)
+            if (const auto line = m_shared->failures->line(mine[i]->job, ends[i].what)) m_shared->log(log_level::info, m_queue + ": " + *line);
         lock.lock();
 
         --m_calls;
