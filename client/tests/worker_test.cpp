@@ -167,9 +167,9 @@ TEST_F(worker, an_eager_queue_is_looked_at_after_each_job) {
         const int left = job.kwargs().at("left");
         if (left > 0) chancy::client().push({.func = "next", .kwargs = {{"left", left - 1}}, .queue = "eager"});
     });
-    db.push({.func = "next", .kwargs = {{"left", 3}}, .queue = "eager"});
+    db.push({.func = "next", .kwargs = {{"left", 20}}, .queue = "eager"});  // more than the looks of a minute for changes of the queue would find
     const running on(w);
-    EXPECT_TRUE(eventually([] { return test::sql("SELECT count(*) FROM chancy.jobs WHERE state = 'succeeded'").at(0) == "4"; }));
+    EXPECT_TRUE(eventually([] { return test::sql("SELECT count(*) FROM chancy.jobs WHERE state = 'succeeded'").at(0) == "21"; }));
 }
 
 TEST_F(worker, is_woken_by_an_event) {
@@ -366,6 +366,7 @@ TEST_F(worker, serves_the_declared_queues_whose_tags_match) {
     (void)db.declare_queue({.name = "anybody", .polling_interval = 3600});
     push("anybody");
     EXPECT_TRUE(reaches(jobs["anybody"], job_state::succeeded));
+    EXPECT_TRUE(served({"anybody", "default", "elsewhere", "gpu", "later"}));  // anew: the flows before have ended
     EXPECT_EQ(db.get_job(jobs["nobody"])->state, job_state::pending);
 }
 
