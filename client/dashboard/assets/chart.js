@@ -3,11 +3,12 @@ import { el, svg, number } from './dom.js';
 
 const minute = 60000;
 
-// The points of the last two hours. zeros: a minute without one is 0, since nothing happened then; the last two may not be folded yet.
-export function recent(points, zeros) {
+// The points of the last two hours. known: a minute without one before that time is 0, since nothing happened then; of a later one nothing
+// is known yet.
+export function recent(points, known) {
   const now = Math.floor(Date.now() / minute) * minute, from = now - 120 * minute;
   const at = new Map(points.map(p => [Date.parse(p.at), p.value]).filter(([t]) => t >= from));
-  if (zeros && at.size) for (let t = Math.max(from, Math.min(...at.keys()) - minute); t <= now - 2 * minute; t += minute) at.set(t, at.get(t) ?? 0);
+  if (known && at.size) for (let t = Math.max(from, Math.min(...at.keys()) - minute); t + 2 * minute <= known; t += minute) at.set(t, at.get(t) ?? 0);
   return [...at].sort(([a], [b]) => a - b).map(([t, value]) => ({ at: new Date(t).toISOString(), value }));
 }
 

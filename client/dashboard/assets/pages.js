@@ -4,7 +4,9 @@ import { chart, graph, recent } from './chart.js';
 import { bytes, el, folded, jobLink, number, queueLink, span, state, table, when } from './dom.js';
 
 const button = (text, again, method, path, sure) => el('button', { onclick: async () => { if (sure && !confirm(sure)) return; again(await act(text, method, path)); } }, text);
-const metric = async (name, of = p => p.value, zeros = true) => recent((await get(`/metrics/${encodeURIComponent(name)}`)).map(p => ({ at: p.at, value: of(p) ?? 0 })), zeros);
+const metric = async (name, known, of = p => p.value) => recent((await get(`/metrics/${encodeURIComponent(name)}`)).map(p => ({ at: p.at, value: of(p) ?? 0 })), known);
+// When what happened was last made into points.
+const folds = async () => Date.parse((await get('/tasks')).find(t => t.name === 'metrics')?.last_run ?? 0);
 const rate = p => p.value / 60;
 
 // Due jobs and nobody who takes them: not how a queue should look.
@@ -16,7 +18,8 @@ const queueColumns = [['Queue', q => queueLink(q.queue)], ['State', queueState],
   ['Waits', q => span(q.average_waiting), 'number'], ['Runs', q => span(q.average_running), 'number'], ['Workers', q => number(q.workers), 'number']];
 
 async function charts(prefix, pushed, done, failed) {
-  const [a, b, c, w, r] = await Promise.all([metric(pushed, rate), metric(done, rate), metric(failed), metric(`${prefix}:waiting_time`, p => p.average, false), metric(`${prefix}:execution_time`, p => p.average, false)]);
+  const known = await folds();
+  const [a, b, c, w, r] = await Promise.all([metric(pushed, known, rate), metric(done, known, rate), metric(failed, known), metric(`${prefix}:waiting_time`, 0, p => p.average), metric(`${prefix}:execution_time`, 0, p => p.average)]);
   return el('div', { class: 'charts' }, chart('Rate', 'jobs a second', ['pushed', a], ['done', b]), chart('Latency', 'seconds', ['waits', w], ['runs', r]), chart('Errors', 'failed a minute', ['failed', c]));
 }
 
@@ -24,13 +27,27 @@ async function charts(prefix, pushed, done, failed) {
 const severity = s => el('span', { class: `state ${s}` }, s);
 const findings = rows => table('What doctor finds, the worst first', [['Severity', f => severity(f.severity)], ['About', f => el('span', { class: 'state' }, f.finding)], ['What', f => f.what], ['What to do', f => f.hint]], rows);
 
+// The check reads all that waits: not at each look, and the page does not wait for it.
+let checked = null, checking = null;
+function check() {
+  const place = el('div', { id: 'findings' });
+  const show = found => place.replaceChildren(found.length ? findings(found) : el('p', { class: 'soft' }, 'Nothing found: the installation is as it should be.'));
+  if (checked) show(checked.found);
+  else place.append(el('p', { class: 'soft' }, 'Looking …'));
+  if (!checked || Date.now() - checked.at > 30000) {
+    checking ??= get('/findings').then(found => { checked = { at: Date.now(), found }; return found; }).finally(() => { checking = null; });
+    checking.then(show, e => place.replaceChildren(el('p', { class: 'bad' }, e.message)));
+  }
+  return place;
+}
+
 // Sessions that hold due jobs, so that no worker takes them.
 const held = rows => table('Due jobs that are passed by, since a session holds their rows', [['Queue', h => queueLink(h.queue)], ['Jobs', h => `${number(h.jobs)} of the first ${number(h.looked_at)} due`], ['Since', h => when(h.since)],
   ['Held by', h => h.pid ? `${h.role ?? ''}${h.application ? `, ${h.application}` : ''} (pid ${h.pid})` : `prepared transaction ${h.name}`], ['State', h => h.state], ['Last statement', h => h.query ? el('code', {}, h.query.slice(0, 500)) : null],
   ['To end it', h => el('code', {}, h.pid ? `SELECT pg_terminate_backend(${h.pid})` : `ROLLBACK PREPARED '${h.name}'`)]], rows);
 
 export async function overview(main) {
-  const [queues, workers, failed, found] = await Promise.all([get('/queues'), get('/workers'), get('/jobs?state=failed&up_to=5'), get('/findings')]);
+  const [queues, workers, failed, known] = await Promise.all([get('/queues'), get('/workers'), get('/jobs?state=failed&up_to=5'), folds()]);
   const sum = f => queues.reduce((n, q) => n + (f(q) ?? 0), 0), card = (text, value) => el('div', { class: 'card' }, text, el('b', {}, value));
   const oldest = Math.max(0, ...queues.map(q => q.oldest_waiting ?? 0));
   main.append(el('h1', {}, 'Overview'), el('div', { class: 'cards' }, card('Waiting', number(sum(q => q.pending + q.retrying))), card('Running', number(sum(q => q.running))), card('Oldest due', span(oldest)),
@@ -38,8 +55,8 @@ export async function overview(main) {
   const shown = queues.slice(0, 12), all = await Promise.all(shown.map(q => Promise.all(['pushed', 'throughput', 'failed', 'waiting_time', 'execution_time'].map(k => get(`/metrics/${encodeURIComponent(`queue:${q.queue}:${k}`)}`)))));
   const add = (k, of) => { const at = new Map(); for (const one of all) for (const p of one[k]) at.set(p.at, (at.get(p.at) ?? 0) + (of(p) ?? 0)); return [...at].sort(([a], [b]) => a < b ? -1 : 1).map(([t, value]) => ({ at: t, value })); };
   const mean = k => { const s = add(k, p => p.value), n = add(k, p => p.count); return s.map((p, i) => ({ at: p.at, value: n[i].value ? p.value / n[i].value : 0 })); };
-  main.append(el('h2', {}, 'Findings'), found.length ? findings(found) : el('p', { class: 'soft' }, 'Nothing found: the installation is as it should be.'));
-  main.append(el('div', { class: 'charts' }, chart('Rate', 'jobs a second', ['pushed', recent(add(0, rate), true)], ['done', recent(add(1, rate), true)]), chart('Latency', 'seconds', ['waits', recent(mean(3))], ['runs', recent(mean(4))]), chart('Errors', 'failed a minute', ['failed', recent(add(2, p => p.value), true)])),
+  main.append(el('h2', {}, 'Findings'), check());
+  main.append(el('div', { class: 'charts' }, chart('Rate', 'jobs a second', ['pushed', recent(add(0, rate), known)], ['done', recent(add(1, rate), known)]), chart('Latency', 'seconds', ['waits', recent(mean(3))], ['runs', recent(mean(4))]), chart('Errors', 'failed a minute', ['failed', recent(add(2, p => p.value), known)])),
     el('h2', {}, 'Queues'), table('Queues now', queueColumns, queues), el('h2', {}, 'Failed last'),
     table('The newest failed jobs', [['Job', j => jobLink(j.id), 'id'], ['Func', j => j.func], ['Queue', j => queueLink(j.queue)], ['Ended', j => when(j.completed_at)], ['Error', j => j.error]], failed), el('p', {}, el('a', { href: '#/jobs?state=failed' }, 'All failed jobs')));
 }
