@@ -129,6 +129,11 @@ void add_cron(CLI::App& app, context& with) {
     CLI::App* cron = app.add_subcommand("cron", "Schedules: jobs that are pushed again and again");
     cron->fallthrough();
     cron->require_subcommand(1);
+    cron->footer(R"(Examples:
+  chancy cron schedule nightly '30 2 * * *' tidy.up --time-zone Europe/Berlin
+  chancy cron next '30 2 * * *'
+  chancy cron list
+  chancy cron push nightly)");
 
     CLI::App* c = cron->add_subcommand("list", "All schedules");
     c->fallthrough();

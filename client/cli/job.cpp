@@ -1,4 +1,4 @@
-#include "cli.hpp"
+#include "job.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -42,7 +42,7 @@ void print_job(const context& with, const job& j) {
     line("scheduled", relative(j.scheduled_at));
     line("started", relative(j.started_at));
     line("completed", relative(j.completed_at));
-    for (const json& e : j.errors) std::cout << "error in attempt " << e.value("attempt", 0) << ":\n" << e.value("traceback", "") << '\n';
+    print_errors(j);
 }
 
 std::string in_words(const reported_progress& p) {
@@ -72,12 +72,12 @@ int show(const context& with, const uuid& id) {
 
 int list(const context& with, const job_filter& filter) {
     client db = with.connect();
-    table out({"id", "queue", "func", "state", "priority", "attempts", "created", "unique key"});
+    table out({"id", "queue", "func", "state", "priority", "attempts", "created", "unique key", "error"});
     for (const job& j : db.list_jobs(filter)) {
         if (with.json) print_json(j);
         else
             out.add({j.id.to_string(), j.queue, j.func, std::string(to_string(j.state)), std::to_string(j.priority),
-                     std::to_string(j.attempts) + "/" + std::to_string(j.max_attempts), relative(j.created_at), j.unique_key.value_or("")});
+                     std::to_string(j.attempts) + "/" + std::to_string(j.max_attempts), relative(j.created_at), j.unique_key.value_or(""), last_error(j)});
     }
     if (!with.json) out.print();
     return ok;
@@ -149,12 +149,12 @@ int wait(const context& with, const std::vector<uuid>& ids, const std::string& t
 void add_job(CLI::App& app, context& with) {
     CLI::App* jobs = app.add_subcommand("job", "Show, list, cancel, retry, wait for jobs");
     jobs->fallthrough()->require_subcommand(1);
-    jobs->footer("Examples:\n  chancy job list --queue mail --state failed\n  chancy job show ID\n  chancy job wait ID --timeout 5m");
+    jobs->footer("Examples:\n  chancy job list --queue mail --state failed\n  chancy job show ID\n  chancy job retry --queue mail --dry-run\n  chancy job wait ID --timeout 5m");
 
     struct options {
         std::vector<std::string> ids;
         std::string state, after, since, before, timeout;
-        bool progress = false;
+        bool progress = false, dry_run = false, yes = false;
         job_filter filter;
     };
     auto o = std::make_shared<options>();
@@ -163,6 +163,39 @@ void add_job(CLI::App& app, context& with) {
         c->fallthrough();
         c->callback([o, &with, run] { with.command = [o, run] { return run(*o); }; });
         return c;
+    };
+    const auto read_filter = [](options& given) {
+        for (job_state s : {job_state::pending, job_state::running, job_state::retrying, job_state::succeeded, job_state::failed})
+            if (to_string(s) == given.state) given.filter.state = s;
+        if (!given.after.empty()) given.filter.after = read_id(given.after);
+        if (!given.since.empty()) given.filter.since = read_time(given.since);
+        if (!given.before.empty()) given.filter.before = read_time(given.before);
+        return given.filter;
+    };
+    const auto add_filter = [&](CLI::App* c, const std::vector<std::string>& states) {
+        c->add_option("--queue", o->filter.queue, "Of this queue");
+        c->add_option("--state", o->state, join(states))->check(CLI::IsMember(states));
+        c->add_option("--func", o->filter.func, "Of this func");
+        c->add_option("--key", o->filter.unique_key, "Of this unique_key");
+        c->add_option("--since", o->since, "Pushed at this time or later");
+        c->add_option("--before", o->before, "Pushed before this time");
+    };
+    // Ids, or a filter; with a filter what is changed is counted and asked about.
+    const auto add_choice = [&](CLI::App* c, const std::vector<std::string>& states) {
+        CLI::Option* named = c->add_option("id", o->ids, "The jobs' ids; without them all that match");
+        add_filter(c, states);
+        for (const char* option : {"--queue", "--state", "--func", "--key", "--since", "--before"}) c->get_option(option)->excludes(named);
+        c->add_flag("--dry-run", o->dry_run, "Say how many match, and change nothing")->excludes(named);
+        c->add_flag("-y,--yes", o->yes, "Do not ask")->excludes(named);
+    };
+    const auto choose = [&with, read_filter](options& given, std::vector<job_state> states, bulk how) {
+        const job_filter f = read_filter(given);
+        if (!f.queue && !f.state && !f.func && !f.unique_key && !f.since && !f.before)
+            throw CLI::ValidationError("which jobs? Name ids, or a filter such as --queue");
+        how.states = f.state ? std::vector{*f.state} : std::move(states);
+        how.dry_run = given.dry_run;
+        how.yes = given.yes;
+        return change_matching(with, f, how);
     };
     const auto ids = [](const options& given) {
         std::vector<uuid> out;
@@ -174,31 +207,33 @@ void add_job(CLI::App& app, context& with) {
                       [&with, ids](const options& given) { return show(with, ids(given)[0]); });
     c->add_option("id", o->ids, "The job's id")->required()->expected(1);
 
-    c = add("list", "List jobs, newest first", [&with](options& given) {
-        for (job_state s : {job_state::pending, job_state::running, job_state::retrying, job_state::succeeded, job_state::failed})
-            if (to_string(s) == given.state) given.filter.state = s;
-        if (!given.after.empty()) given.filter.after = read_id(given.after);
-        if (!given.since.empty()) given.filter.since = read_time(given.since);
-        if (!given.before.empty()) given.filter.before = read_time(given.before);
-        return list(with, given.filter);
-    });
-    c->add_option("--queue", o->filter.queue, "Of this queue");
-    c->add_option("--state", o->state, "pending, running, retrying, succeeded or failed")
-        ->check(CLI::IsMember({"pending", "running", "retrying", "succeeded", "failed"}));
-    c->add_option("--func", o->filter.func, "Of this func");
-    c->add_option("--key", o->filter.unique_key, "Of this unique_key");
-    c->add_option("--since", o->since, "Pushed at this time or later");
-    c->add_option("--before", o->before, "Pushed before this time");
+    c = add("list", "List jobs, newest first", [&with, read_filter](options& given) { return list(with, read_filter(given)); });
+    add_filter(c, {"pending", "running", "retrying", "succeeded", "failed"});
     c->add_option("--after", o->after, "The next page: the last id of the page before");
     c->add_option("--limit", o->filter.up_to, "At most so many")->capture_default_str();
 
     c = add("cancel", "Cancel live jobs; running handlers are asked to stop; exit code 3 if one was not live",
-            [&with, ids](const options& given) { return cancel(with, ids(given)); });
-    c->add_option("id", o->ids, "The jobs' ids")->required();
+            [&with, ids, choose](options& given) {
+                if (!given.ids.empty()) return cancel(with, ids(given));
+                return choose(given, {job_state::pending, job_state::running, job_state::retrying},
+                              {"cancelled", {}, false, false, [](client& db, std::span<const uuid> of) { return std::ranges::count(db.cancel_jobs(of), true); }});
+            });
+    add_choice(c, {"pending", "running", "retrying"});
+    c->footer("Examples:\n  chancy job cancel ID\n  chancy job cancel --queue mail --state pending --dry-run");
 
-    c = add("retry", "Make finished jobs pending again; exit code 3 if one could not be",
-            [&with, ids](const options& given) { return retry(with, ids(given)); });
-    c->add_option("id", o->ids, "The jobs' ids")->required();
+    c = add("retry", "Make finished jobs pending again, those that failed unless --state is given; exit code 3 if one could not be",
+            [&with, ids, choose](options& given) {
+                if (!given.ids.empty()) return retry(with, ids(given));
+                return choose(given, {job_state::failed}, {"retried", {}, false, false, [](client& db, std::span<const uuid> of) {
+                    return std::ranges::count_if(of, [&](const uuid& id) { return db.retry_job(id); });
+                }});
+            });
+    add_choice(c, {"failed", "succeeded"});
+    c->footer(R"(By a filter each job is a transaction of its own.
+
+Examples:
+  chancy job retry ID
+  chancy job retry --queue mail --func mail.send --since 2026-01-31 --yes)");
 
     c = add("wait", "Wait until jobs have finished, and show them; exit code 4 if one failed, 5 at the timeout, 3 if one is missing",
             [&with, ids](const options& given) {

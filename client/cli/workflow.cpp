@@ -1,4 +1,4 @@
-#include "cli.hpp"
+#include "job.hpp"
 
 #include <fstream>
 #include <iostream>
@@ -12,6 +12,7 @@ struct options {
     std::string file, name, policy = "fail", id, then, age = "7d";
     std::optional<std::string> state;
     int up_to = 100;
+    bool errors = false;
 };
 
 on_failure read_policy(const std::string& text) {
@@ -106,9 +107,16 @@ int show(const context& with, const options& o) {
     std::cout << w->name << ": " << w->status << ", pushed " << relative(w->created_at) << "\n\n";
     table out({"step", "state", "after", "func", "queue", "job", "error"});
     for (const step_row& s : steps)
-        out.add({s.step, s.state, join(s.after), s.func, s.queue, s.job_id ? s.job_id->to_string() : "",
-                 s.error.value_or("").substr(0, s.error.value_or("").find('\n'))});
+        out.add({s.step, s.state, join(s.after), s.func, s.queue, s.job_id ? s.job_id->to_string() : "", o.errors ? "" : first_line(s.error.value_or(""), 60)});
     out.print();
+    bool more = false;
+    for (const step_row& s : steps) {
+        if (!s.error) continue;
+        if (o.errors) std::cout << '\n' << s.step << ", job " << s.job_id->to_string() << ":\n" << *s.error << '\n';
+        else more |= first_line(*s.error, 60) != *s.error;
+    }
+    if (more) std::cout << "\nWhole errors: chancy workflow show " << o.id << " --errors; each attempt's: chancy job show JOB\n";
+    if (w->status == "failed") std::cout << "\nGo on: chancy workflow retry " << o.id << "\n";
     return ok;
 }
 
@@ -142,6 +150,7 @@ void add_workflow(CLI::App& app, context& with) {
     CLI::App* all = app.add_subcommand("workflow", "Jobs that wait for other jobs");
     all->require_subcommand(1);
     all->fallthrough();
+    all->footer("Examples:\n  chancy workflow push report steps.json\n  chancy workflow list --state failed\n  chancy workflow show ID --errors\n  chancy workflow retry ID");
     const auto add = [&](const char* name, const char* what, auto run) {
         CLI::App* c = all->add_subcommand(name, what);
         c->fallthrough();
@@ -169,7 +178,9 @@ Example:
   printf '{"func": "resize", "kwargs": {"n": %d}}\n' 1 2 3 | chancy workflow group album - --then '{"func": "album.ready"}')");
     add("prune", "Delete workflows that finished long ago, not their jobs", prune)->add_option("--age", o->age, "Finished longer ago than this")->capture_default_str();
     add("results", "What the steps returned that a step's job waited for", results)->add_option("job", o->id, "The job's id")->required();
-    with_id(add("show", "The steps of a workflow", show));
+    c = add("show", "The steps of a workflow", show);
+    with_id(c);
+    c->add_flag("--errors", o->errors, "Whole errors, below the table");
     c = add("list", "Workflows, the newest first", list);
     c->add_option("--state", o->state, "running, completed, failed, cancelled, compensating or compensated");
     c->add_option("--limit", o->up_to, "At most so many")->capture_default_str();
