@@ -99,12 +99,22 @@ int cancel(const context& with, const std::vector<uuid>& ids) {
     return code;
 }
 
-int retry(const context& with, const std::vector<uuid>& ids) {
+int retry(const context& with, const std::vector<uuid>& ids, const std::optional<json>& kwargs) {
     client db = with.connect();
     int code = ok;
     for (const uuid& id : ids)
-        code = std::max(code, report(with, id, "retried", db.retry_job(id), "is missing, unfinished, or its key is live again"));
+        code = std::max(code, report(with, id, "retried", db.retry_job(id, kwargs), "is missing, unfinished, or its key is live again"));
     return code;
+}
+
+int copy(const context& with, const uuid& id, const job_changes& changed) {
+    const auto made = with.connect().copy_job(id, changed);
+    if (!made) return report(with, id, "copied", false, "is missing or unfinished");
+    const bool created = made->created.value_or(true);
+    if (with.json) print_json({{"id", made->id.to_string()}, {"created", created}});
+    else if (created) std::cout << made->id.to_string() << '\n';
+    else std::cerr << "chancy: its key is taken by the live job " << made->id.to_string() << '\n';
+    return created ? ok : not_found;
 }
 
 // How it ended: the exit code.
@@ -147,15 +157,16 @@ int wait(const context& with, const std::vector<uuid>& ids, const std::string& t
 }  // namespace
 
 void add_job(CLI::App& app, context& with) {
-    CLI::App* jobs = app.add_subcommand("job", "Show, list, cancel, retry, wait for jobs");
+    CLI::App* jobs = app.add_subcommand("job", "Show, list, cancel, retry, copy, wait for jobs");
     jobs->fallthrough()->require_subcommand(1);
     jobs->footer("Examples:\n  chancy job list --queue mail --state failed\n  chancy job show ID\n  chancy job retry --queue mail --dry-run\n  chancy job wait ID --timeout 5m");
 
     struct options {
         std::vector<std::string> ids;
-        std::string state, after, since, before, timeout;
+        std::string state, after, since, before, timeout, kwargs;
         bool progress = false, dry_run = false, yes = false;
         job_filter filter;
+        job_changes changed;
     };
     auto o = std::make_shared<options>();
     const auto add = [&](const char* name, const char* description, auto run) {
@@ -223,17 +234,33 @@ void add_job(CLI::App& app, context& with) {
 
     c = add("retry", "Make finished jobs pending again, those that failed unless --state is given; exit code 3 if one could not be",
             [&with, ids, choose](options& given) {
-                if (!given.ids.empty()) return retry(with, ids(given));
+                std::optional<json> kwargs;
+                if (!given.kwargs.empty()) kwargs = read_json("--kwargs", given.kwargs);
+                if (kwargs && given.ids.size() != 1) throw CLI::ValidationError("--kwargs is for one job");
+                if (!given.ids.empty()) return retry(with, ids(given), kwargs);
                 return choose(given, {job_state::failed}, {"retried", {}, false, false, [](client& db, std::span<const uuid> of) {
                     return std::ranges::count_if(of, [&](const uuid& id) { return db.retry_job(id); });
                 }});
             });
     add_choice(c, {"failed", "succeeded"});
-    c->footer(R"(By a filter each job is a transaction of its own.
+    c->add_option("--kwargs", o->kwargs, "Of one job: a JSON object in place of all its kwargs. Of a step of a workflow too, which goes on");
+    c->footer(R"(By a filter each job is a transaction of its own. `job copy` leaves the old job as it was instead.
 
 Examples:
-  chancy job retry ID
+  chancy job retry ID --kwargs '{"to": "a@b.c"}'
   chancy job retry --queue mail --func mail.send --since 2026-01-31 --yes)");
+
+    c = add("copy", "Push a finished job anew, with what is given changed, and print the id; the old one stays as it was. Exit code 3 if it is not finished",
+            [&with, ids](options& given) {
+                if (!given.kwargs.empty()) given.changed.kwargs = read_json("--kwargs", given.kwargs);
+                return copy(with, ids(given)[0], given.changed);
+            });
+    c->add_option("id", o->ids, "The job's id")->required()->expected(1);
+    c->add_option("--kwargs", o->kwargs, "A JSON object in place of all its kwargs");
+    c->add_option("--queue", o->changed.queue, "In place of its queue");
+    c->add_option("--priority", o->changed.priority, "In place of its priority");
+    c->add_option("--max-attempts", o->changed.max_attempts, "In place of its max_attempts");
+    c->footer("Example:\n  chancy job copy ID --kwargs '{\"to\": \"a@b.c\"}'");
 
     c = add("wait", "Wait until jobs have finished, and show them; exit code 4 if one failed, 5 at the timeout, 3 if one is missing",
             [&with, ids](const options& given) {

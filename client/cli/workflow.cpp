@@ -116,7 +116,7 @@ int show(const context& with, const options& o) {
         else more |= first_line(*s.error, 60) != *s.error;
     }
     if (more) std::cout << "\nWhole errors: chancy workflow show " << o.id << " --errors; each attempt's: chancy job show JOB\n";
-    if (w->status == "failed") std::cout << "\nGo on: chancy workflow retry " << o.id << "\n";
+    if (w->status == "failed") std::cout << "\nGo on: chancy workflow retry " << o.id << "\nor, with another payload of a step: chancy job retry JOB --kwargs '{…}'\n";
     return ok;
 }
 

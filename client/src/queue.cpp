@@ -36,7 +36,6 @@ std::vector<queue> read_queues(const result& r) {
     return out;
 }
 
-parameter number(const std::optional<int>& value) { return value ? parameter(std::to_string(*value)) : std::nullopt; }
 parameter truth(bool value) { return value ? "true" : "false"; }
 
 }  // namespace
@@ -47,10 +46,10 @@ call<queue> declare_queue(const queue& q, bool upsert) {
     return {{"declare_queue",
              "SELECT * FROM chancy.declare_queue($1::text, $2::text, $3::int, $4::text[], $5::text, $6::jsonb, "
              "$7::int, $8::int, $9::int, $10::timestamptz, $11::boolean, $12::boolean, $13::int, $14::int, $15::int)",
-             {q.name, q.state, number(q.concurrency), array(q.tags), q.executor, dump(q.executor_options),
-              std::to_string(q.polling_interval), number(q.rate_limit), number(q.rate_limit_window),
-              instant(q.resume_at), truth(q.eager_polling), truth(upsert), number(q.max_running),
-              number(q.max_running_per_key), number(q.rate_limit_burst)},
+             {q.name, q.state, whole(q.concurrency), array(q.tags), q.executor, dump(q.executor_options),
+              std::to_string(q.polling_interval), whole(q.rate_limit), whole(q.rate_limit_window),
+              instant(q.resume_at), truth(q.eager_polling), truth(upsert), whole(q.max_running),
+              whole(q.max_running_per_key), whole(q.rate_limit_burst)},
              repeat::safe},
             [](const result& row) { return read_queues(row).at(0); }};
 }

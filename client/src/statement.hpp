@@ -52,6 +52,7 @@ inline void read_nothing(const result&) {}
 [[nodiscard]] std::string array(std::span<const uuid> ids);
 [[nodiscard]] std::string array(std::span<const std::string> texts);
 [[nodiscard]] std::string seconds(std::chrono::milliseconds span);
+[[nodiscard]] inline parameter whole(const std::optional<int>& value) { return value ? parameter(std::to_string(*value)) : std::nullopt; }
 [[nodiscard]] inline parameter instant(const std::optional<timestamp>& value) { return value ? parameter(to_string(*value)) : std::nullopt; }
 
 }  // namespace chancy::detail

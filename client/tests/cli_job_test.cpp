@@ -36,6 +36,26 @@ TEST_F(cli_job, retry_and_cancel_take_a_filter) {
     EXPECT_EQ(chancy_run("job retry " + chancy::uuid().to_string() + " --queue q").code, 2);
 }
 
+TEST_F(cli_job, a_changed_payload_runs_in_place_or_as_a_copy) {
+    const auto id = db.push({.func = "mail.send", .kwargs = {{"to", "nobody"}}, .unique_key = "k"});
+    EXPECT_EQ(chancy_run("job copy " + id.to_string()).code, 3);
+    test::fail_all("default", "no");
+    const auto copied = chancy_run("job copy " + id.to_string() + " --kwargs '{\"to\": \"a@b.c\"}' --priority 3");
+    ASSERT_EQ(copied.code, 0) << copied.err;
+    const auto copy = db.get_job(*chancy::uuid::parse(copied.out.substr(0, copied.out.find('\n'))));
+    EXPECT_EQ(copy->kwargs.at("to"), "a@b.c");
+    EXPECT_EQ(copy->priority, 3);
+    EXPECT_EQ(copy->meta.at("copy_of"), id.to_string());
+    EXPECT_EQ(db.get_job(id)->kwargs.at("to"), "nobody");
+    EXPECT_EQ(chancy_run("job copy " + id.to_string()).code, 3);  // its key is the copy's now
+    db.cancel_job(copy->id);
+
+    EXPECT_EQ(chancy_run("job retry " + id.to_string() + " --kwargs '[]'").code, 1);
+    EXPECT_EQ(chancy_run("job retry " + id.to_string() + " --kwargs '{\"to\": \"d@e.f\"}'").code, 0);
+    EXPECT_EQ(db.get_job(id)->kwargs.at("to"), "d@e.f");
+    EXPECT_EQ(db.get_job(id)->state, chancy::job_state::pending);
+}
+
 TEST_F(cli_job, errors_are_numbered_and_listed_in_a_line) {
     const auto id = db.push({.func = "f"});
     test::fail_all("default", "first\\nmore");
@@ -58,5 +78,6 @@ TEST_F(cli_job, workflow_show_tells_whole_errors_and_the_way_on) {
     EXPECT_EQ(shown.find("second line"), std::string::npos);
     EXPECT_NE(shown.find("--errors"), std::string::npos);
     EXPECT_NE(shown.find("chancy workflow retry"), std::string::npos);
+    EXPECT_NE(shown.find("chancy job retry JOB --kwargs"), std::string::npos);
     EXPECT_NE(chancy_run("workflow show --errors " + id.to_string()).out.find("first line\nsecond line"), std::string::npos);
 }

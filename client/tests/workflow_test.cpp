@@ -56,6 +56,18 @@ TEST_F(workflow, builds_pushes_and_shows) {
     EXPECT_EQ(db.get_workflow(id)->status, "cancelled");
 }
 
+TEST_F(workflow, goes_on_when_its_failed_step_runs_again_with_other_kwargs) {
+    const auto id = db.push_workflow(chancy::workflow("w").step("a", {.func = "a"}).then("b", {.func = "b"}));
+    work("a");
+    EXPECT_EQ(db.get_workflow(id)->status, "failed");
+    const auto job = *db.get_workflow_steps(id).at(0).job_id;
+    EXPECT_TRUE(db.retry_job(job, chancy::json{{"n", 2}}));
+    EXPECT_EQ(db.get_job(job)->kwargs, (chancy::json{{"n", 2}}));
+    EXPECT_EQ(db.get_workflow(id)->status, "running");
+    work(), work();
+    EXPECT_EQ(db.get_workflow(id)->status, "completed");
+}
+
 TEST_F(workflow, retries_adds_and_undoes) {
     const auto failed = db.push_workflow(chancy::workflow("w").step("a", {.func = "a"}).then("b", {.func = "b"}));
     work("a");

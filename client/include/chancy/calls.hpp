@@ -67,7 +67,8 @@ call<std::optional<reported_progress>> get_progress(const uuid& id);
 call<std::optional<json>> get_checkpoint(const std::string& worker_id, const uuid& id);
 call<bool> cancel_job(const uuid& id);
 call<std::vector<bool>> cancel_jobs(std::span<const uuid> ids);
-call<bool> retry_job(const uuid& id);
+call<bool> retry_job(const uuid& id, const std::optional<json>& kwargs);
+call<std::optional<chancy::pushed>> copy_job(const uuid& id, const job_changes& changed);
 call<std::optional<job>> get_job(const uuid& id);
 call<std::vector<job>> get_jobs(std::span<const uuid> ids);
 call<std::optional<job>> get_live_job(const std::string& unique_key);
@@ -188,8 +189,10 @@ public:
     // cancel a live job: it fails at once, its key is free, a running handler is asked to stop
     answer<bool> cancel_job(const uuid& id) { return this->make(detail::describe::cancel_job(id)); }  // false: missing or finished
     answer<std::vector<bool>> cancel_jobs(ids of) { return this->make(detail::describe::cancel_jobs(of)); }  // in the order of ids
-    // retry a finished job: pending again, attempts 0; false: missing, unfinished, or its key is live again
-    answer<bool> retry_job(const uuid& id) { return this->make(detail::describe::retry_job(id)); }
+    // retry a finished job: pending again, attempts 0, with other kwargs if given; false: missing, unfinished, or its key is live again
+    answer<bool> retry_job(const uuid& id, const std::optional<json>& kwargs = {}) { return this->make(detail::describe::retry_job(id, kwargs)); }
+    // push a finished job anew, with what is given changed; the old one stays as it was. Absent: missing or unfinished
+    answer<std::optional<chancy::pushed>> copy_job(const uuid& id, const job_changes& changed = {}) { return this->make(detail::describe::copy_job(id, changed)); }
 
     // look
     [[nodiscard]] answer<std::optional<job>> get_job(const uuid& id) { return this->make(detail::describe::get_job(id)); }

@@ -40,7 +40,7 @@ struct job {
     std::optional<timestamp> completed_at;
     timestamp scheduled_at;
     std::optional<std::string> unique_key;
-    json errors;                          // array of {"attempt": from 0, "traceback": text}
+    json errors;                          // array of {"at": time, "attempt": from 0 since pushed or retried, "traceback": text}
     int recoveries = 0;                   // how often its worker died under it
     std::optional<json> result;
     std::optional<std::string> concurrency_key;  // whose share of the queue it takes

@@ -36,6 +36,13 @@ struct new_job {
     std::optional<std::string> concurrency_key{};  // whose share of the queue it takes: queue::max_running_per_key
 };
 
+// What copy_job changes; absent: as it was.
+struct job_changes {
+    std::optional<json> kwargs{};
+    std::optional<std::string> queue{};
+    std::optional<int> priority{}, max_attempts{};
+};
+
 struct pushed {
     uuid id;
     // false: the key was taken, the id is the job's that has it. Absent while the transaction has yet to commit it.
