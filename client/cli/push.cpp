@@ -8,17 +8,26 @@ namespace {
 
 struct options {
     new_job job;
-    std::string kwargs, meta, at, in, unique_for, file;
+    std::string kwargs, meta, traceparent, at, in, unique_for, file;
     std::vector<std::string> limits;
 };
+
+// Pushed from within a trace, by a command of a worker say: it goes on, unless it is told another one.
+std::optional<trace_context> trace_of(const options& o) {
+    if (!o.traceparent.empty()) {
+        auto told = trace_context::read(o.traceparent);
+        if (!told) throw CLI::ValidationError("--traceparent", "not a W3C traceparent: 00-, 32 hex digits, -, 16, -01");
+        if (o.job.meta.contains("traceparent")) throw CLI::ValidationError("--traceparent", "--meta has one too");
+        return told;
+    }
+    const auto variable = [](const char* name) { const char* value = std::getenv(name); return std::string(value ? value : ""); };
+    return !o.job.meta.is_object() || o.job.meta.contains("traceparent") ? std::nullopt : trace_context::read(variable("TRACEPARENT"), variable("TRACESTATE"));
+}
 
 int push(const context& with, options& o) {
     if (!o.kwargs.empty()) o.job.kwargs = read_json("--kwargs", o.kwargs);
     if (!o.meta.empty()) o.job.meta = read_json("--meta", o.meta);
-    // Pushed from within a trace, by a command of a worker say: it goes on.
-    const auto variable = [](const char* name) { const char* value = std::getenv(name); return std::string(value ? value : ""); };
-    if (const auto here = trace_context::read(variable("TRACEPARENT"), variable("TRACESTATE")); here && !o.job.meta.contains("traceparent"))
-        o.job.meta = here->into(std::move(o.job.meta));
+    if (const auto from = trace_of(o)) o.job.meta = from->into(std::move(o.job.meta));
     if (!o.at.empty()) o.job.scheduled_at = read_time(o.at);
     if (!o.in.empty()) o.job.scheduled_at = now() + read_duration(o.in);
     if (!o.unique_for.empty()) o.job.unique_for = read_duration(o.unique_for);
@@ -52,6 +61,7 @@ void add_push(CLI::App& app, context& with) {
     c->add_option("--unique-for", o->unique_for, "For so long the key stays taken, even if the job has ended: 30s, 1h, 7d");
     c->add_option("--concurrency-key", o->job.concurrency_key, "Whose share of the queue the job takes, a tenant say: see queue declare --max-running-per-key");
     c->add_option("--meta", o->meta, "Data of your own that stays with the job, a JSON object");
+    c->add_option("--traceparent", o->traceparent, "The W3C trace that the job belongs to; TRACEPARENT and TRACESTATE in the environment without it");
     c->add_option("--limit", o->limits, "time=30s or memory=512M; once for each")->allow_extra_args(false);
     c->add_option("--file", o->file, "Push the jobs in this file, or - for standard input: a JSON object a line, keys as the columns");
     c->footer(R"(With --file, what a line does not name is as in the options. Jobs are pushed 1000 in a transaction, and as soon as the

@@ -111,6 +111,7 @@ private:
 new_job read_job(const std::string& line, new_job job) {
     const json object = json::parse(line, nullptr, false);
     if (!object.is_object()) throw std::runtime_error("not a JSON object");
+    const auto from = trace_context::of(job.meta);
     for (const auto& [key, value] : object.items()) {
         const auto want = [&, &name = key](bool right, const char* what) {
             if (!right) throw std::runtime_error(name + " must be " + what);
@@ -138,6 +139,7 @@ new_job read_job(const std::string& line, new_job job) {
         else if (key == "unique_for") job.unique_for = read_duration(text());
         else throw std::runtime_error("there is no \"" + key + "\" in a job");
     }
+    if (from && job.meta.is_object() && !job.meta.contains("traceparent")) job.meta = from->into(std::move(job.meta));
     if (job.func.empty()) throw std::runtime_error("func is missing");
     return job;
 }

@@ -75,6 +75,18 @@ TEST_F(trace, a_command_has_it_in_its_environment_and_pushes_within_it) {
     const auto meta_of = [&](const char* func) { return db.list_jobs({.func = func}).at(0).meta; };
     for (const char* func : {"a", "c"}) EXPECT_EQ(meta_of(func), (chancy::json{{"traceparent", good}, {"tracestate", "w=1"}}));
     EXPECT_EQ(meta_of("b"), (chancy::json{{"traceparent", "mine"}}));
+    const std::string asked = trace_context::read(good).value().child().traceparent;
+    const auto pushed_in_another = test::shell(CHANCY_PROGRAM " push g --traceparent " + asked + " --meta '{\"mine\": 1}'");
+    EXPECT_EQ(pushed_in_another.code, 0) << pushed_in_another.err;
+    EXPECT_EQ(meta_of("g"), (chancy::json{{"mine", 1}, {"traceparent", asked}}));
+    for (const std::string& refused : {std::string("what"), asked + " --meta '{\"traceparent\": \"mine\"}'"})
+        EXPECT_EQ(test::shell(CHANCY_PROGRAM " push d --traceparent " + refused).code, 2) << refused;
+    // A line of a stream whose meta names none is in the trace, too.
+    const auto streamed = test::shell("printf '{\"func\": \"e\", \"meta\": {\"mine\": 1}}\n{\"func\": \"f\", \"meta\": {\"traceparent\": \"own\"}}\n' | "
+                                      CHANCY_PROGRAM " push --file -");
+    EXPECT_EQ(streamed.code, 0) << streamed.err;
+    EXPECT_EQ(meta_of("e"), (chancy::json{{"mine", 1}, {"traceparent", good}, {"tracestate", "w=1"}}));
+    EXPECT_EQ(meta_of("f"), (chancy::json{{"traceparent", "own"}}));
     const auto told = [](const chancy::json& meta) {
         chancy::job job;
         job.func = "f";
@@ -90,4 +102,20 @@ TEST_F(trace, a_command_has_it_in_its_environment_and_pushes_within_it) {
     EXPECT_EQ(told(chancy::json::object()), "none none");
     ::unsetenv("TRACEPARENT");
     ::unsetenv("TRACESTATE");
+}
+
+TEST_F(trace, a_command_for_a_batch_has_each_jobs_on_its_line_and_none_in_its_environment) {
+    ::setenv("TRACEPARENT", good.c_str(), 1);  // the worker's own
+    const std::string other = trace_context::read(good).value().child().traceparent;
+    const auto one = db.push({.func = "b", .meta = {{"traceparent", good}}}), two = db.push({.func = "b", .meta = {{"traceparent", other}}});
+    chancy::worker w({.poll_interval = 1h});
+    w.on_batch("b", {.up_to = 2}, chancy::command_batch(R"(while read -r job; do
+        id=${job#*'"id":"'}; trace=${job#*'"traceparent":"'}
+        printf '{"id": "%s", "result": "%s %s"}\n' "${id%%'"'*}" "${trace%%'"'*}" "${TRACEPARENT-none}"
+    done)"));
+    const test::running runs(w);
+    EXPECT_TRUE(eventually([&] { return db.get_job(one)->result && db.get_job(two)->result; }));
+    EXPECT_EQ(db.get_job(one)->result, good + " none");
+    EXPECT_EQ(db.get_job(two)->result, other + " none");
+    ::unsetenv("TRACEPARENT");
 }
