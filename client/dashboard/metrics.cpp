@@ -63,8 +63,9 @@ constexpr family families[] = {
      "SELECT s.state, count(w.state) AS value FROM unnest('{alive,expired}'::text[]) AS s (state) LEFT JOIN workers w USING (state) GROUP BY s.state"},
     {"chancy_task_failed", MetricType::Gauge, "1: the task of maintenance failed when it ran last.",
      "SELECT name AS task, (failed_at IS NOT NULL AND failed_at IS NOT DISTINCT FROM last_run)::int AS value FROM tasks"},
-    {"chancy_task_overdue_seconds", MetricType::Gauge, "For how long the task of maintenance has been due.",
-     "SELECT name AS task, coalesce(greatest(extract(epoch FROM clock_timestamp() - next_due), 0), 0) AS value FROM tasks"},
+    {"chancy_task_overdue_seconds", MetricType::Gauge, "For how long the task of maintenance has been due; if it has not run yet, since the server started.",
+     "SELECT name AS task, coalesce(greatest(extract(epoch FROM clock_timestamp() - CASE WHEN last_run IS NULL AND next_due <= clock_timestamp() "
+     "THEN pg_postmaster_start_time() ELSE next_due END), 0), 0) AS value FROM tasks"},
     {"chancy_table_size_bytes", MetricType::Gauge, "Size of the table without its indexes.", "SELECT \"table\", bytes AS value FROM tables"},
     {"chancy_table_index_size_bytes", MetricType::Gauge, "Size of the table's indexes.", "SELECT \"table\", index_bytes AS value FROM tables"},
     {"chancy_table_live_rows", MetricType::Gauge, "Live rows by the server's statistics.", "SELECT \"table\", live AS value FROM tables"},
