@@ -10,24 +10,29 @@ COMMENT ON FUNCTION chancy.kind_functions(text) IS
 'The functions that grant_producer, grant_worker and grant_reader give, with their arguments; NULL for an admin, who gets all';
 
 -- As text, since it is to work, and can be replaced, while the rest of the schema is of another version.
--- Reads catalogs, statistics and the live jobs, never the history; calls nothing that a version drift refuses.
+-- Reads catalogs, statistics and the live jobs, never the history; calls nothing that a version drift refuses. A standby has no
+-- unlogged tables, and refuses the plan that reads one: they are read in functions only, which are not called there.
 CREATE FUNCTION chancy.check_installation(long interval DEFAULT '10 min')
 RETURNS TABLE (finding text, severity text, what text, hint text)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH ours AS (
+    WITH server AS (
+        SELECT pg_is_in_recovery() AS standby
+    ), ours AS (
         SELECT c.oid, c.relname, c.reloptions FROM pg_class c WHERE c.relnamespace = 'chancy'::regnamespace AND c.relkind = 'r'
     ), indexes (name) AS (
         VALUES ('jobs_pkey'), ('jobs_fetch'), ('jobs_unique_key'), ('jobs_running'), ('jobs_failed'), ('jobs_fetch_key'), ('jobs_next_run'), ('jobs_unique_until')
     ), due AS (
         SELECT j.queue, count(*) AS jobs, min(j.scheduled_at) AS since FROM chancy.jobs j
         WHERE j.state IN ('pending', 'retrying') AND j.scheduled_at <= clock_timestamp() GROUP BY j.queue
+    ), workers AS (
+        SELECT w.* FROM chancy.list_workers() w WHERE (SELECT NOT s.standby FROM server s)
     ), tasks AS (
-        SELECT t.* FROM chancy.list_tasks() t WHERE t.enabled
+        SELECT t.* FROM chancy.list_tasks() t WHERE t.enabled AND (SELECT NOT s.standby FROM server s)
             AND (SELECT e.extversion = chancy.library_version() FROM pg_extension e WHERE e.extname = 'chancy')  -- else it is refused
     ), held AS (
-        SELECT h.* FROM chancy.list_held_jobs() h WHERE h.since < clock_timestamp() - least(long, interval '10 s')
+        SELECT h.* FROM chancy.list_held_jobs() h WHERE h.since < clock_timestamp() - least(long, interval '10 s') AND (SELECT NOT s.standby FROM server s)
             AND (SELECT e.extversion = chancy.library_version() FROM pg_extension e WHERE e.extname = 'chancy')
     ), found (finding, severity, what, hint) AS (
         SELECT 'version', 'error', format('the library is of version %s, the extension in this database of version %s', chancy.library_version(), e.extversion),
@@ -37,6 +42,18 @@ AS $$
         SELECT 'version', 'warning', format('version %s is on the server''s disk, %s in this database', a.default_version, a.installed_version),
             'ALTER EXTENSION chancy UPDATE.'
         FROM pg_available_extensions a WHERE a.name = 'chancy' AND a.default_version <> a.installed_version
+        UNION ALL
+        SELECT 'standby', l.severity, l.what, l.hint FROM server s CROSS JOIN LATERAL (VALUES
+            ('notice', 'this server is a standby: what workers, tasks and the jobs without a worker are like, the primary knows',
+                'Ask the primary, too, and run there what the other findings say. Clients find it by all hosts'' names and target_session_attrs=read-write.'),
+            ('warning', CASE WHEN s.standby AND pg_is_wal_replay_paused() THEN 'replay is paused on this standby' END,
+                'SELECT pg_wal_replay_resume(); at the target of a restore that ends recovery, so look before.'),
+            ('warning', CASE WHEN NOT EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 'the standby is not connected to its primary' END,
+                'Its log says why: primary_conninfo, a slot that is gone, WAL that is gone. In a restore from an archive it is as it should be.'),
+            ('warning', CASE WHEN pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn() AND pg_last_xact_replay_timestamp() < clock_timestamp() - long
+                THEN format('the standby is behind what it has received, by %s', date_trunc('second', clock_timestamp() - pg_last_xact_replay_timestamp())) END,
+                'End what reads there for long, or lower max_standby_streaming_delay, which lets it wait.')) AS l (severity, what, hint)
+        WHERE s.standby AND l.what IS NOT NULL
         UNION ALL
         SELECT 'grants', 'error', format('role %s was granted %s, but may not call %s', g.role, g.kind, string_agg(f.proc::text, ', ' ORDER BY f.proc::text)),
             format('SELECT chancy.grant_%s(%L%s);', g.kind, g.role::text, coalesce(', ' || quote_literal(g.queues::text), ''))
@@ -81,6 +98,7 @@ AS $$
         FROM pg_stat_activity a
         WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type <> 'autovacuum worker'
             AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL) AND a.xact_start < clock_timestamp() - long
+            AND (current_setting('hot_standby_feedback')::boolean OR NOT (SELECT s.standby FROM server s))
         UNION ALL
         SELECT 'prepared', 'warning', format('transaction %L has been prepared for %s, and holds VACUUM and its locks', p.gid, date_trunc('second', clock_timestamp() - p.prepared)),
             format('Ask its coordinator; then COMMIT PREPARED %L or ROLLBACK PREPARED %L, in database %I.', p.gid, p.gid, p.database)
@@ -96,13 +114,13 @@ AS $$
         UNION ALL
         SELECT 'worker', 'warning', format('worker %s expired %s ago and has not been seen since', w.worker_id, date_trunc('second', clock_timestamp() - w.expires_at)),
             'It died, or cannot reach the server; its jobs are run again when maintain() has recovered them.'
-        FROM chancy.workers w WHERE w.expires_at < clock_timestamp()
+        FROM workers w WHERE w.expires_at < clock_timestamp()
         UNION ALL
         SELECT 'queue', 'error', format('%s jobs of queue %s are due since %s, and no worker serves it', d.jobs, d.queue, date_trunc('second', d.since)),
             format('Start one: chancy worker --queue %s …', d.queue)
         FROM due d LEFT JOIN chancy.queues q ON q.name = d.queue
-        WHERE d.since < clock_timestamp() - least(long, interval '1 min') AND q.state IS DISTINCT FROM 'paused'
-            AND NOT EXISTS (SELECT FROM chancy.workers w WHERE d.queue = ANY (w.queues) AND w.expires_at > clock_timestamp())
+        WHERE d.since < clock_timestamp() - least(long, interval '1 min') AND q.state IS DISTINCT FROM 'paused' AND NOT (SELECT s.standby FROM server s)
+            AND NOT EXISTS (SELECT FROM workers w WHERE d.queue = ANY (w.queues) AND w.expires_at > clock_timestamp())
         UNION ALL
         SELECT 'queue', 'notice', format('queue %s is paused with %s jobs due', d.queue, d.jobs), format('SELECT chancy.resume_queue(%L);', d.queue)
         FROM due d JOIN chancy.queues q ON q.name = d.queue WHERE q.state = 'paused'
@@ -119,6 +137,11 @@ AS $$
         SELECT 'task', 'error', format('task %s is due since %s, and nobody runs maintain()', t.name, date_trunc('second', t.next_due)),
             'Run a worker, or chancy in shared_preload_libraries, or chancy maintain by a timer.'
         FROM tasks t WHERE t.next_due < clock_timestamp() - long
+        UNION ALL
+        SELECT 'task', 'error', format('no task has run since the server started or crashed, %s ago: nobody runs maintain()',
+                date_trunc('second', clock_timestamp() - pg_postmaster_start_time())),
+            'Run a worker, or chancy in shared_preload_libraries, or chancy maintain by a timer.'
+        FROM tasks t HAVING count(*) > 0 AND count(t.last_run) = 0 AND pg_postmaster_start_time() < clock_timestamp() - long
         UNION ALL
         SELECT 'task', 'error', format('task %s failed: %s', t.name, t.error), 'Mend what the message says; the task is tried again by itself.'
         FROM tasks t WHERE t.failed_at = t.last_run

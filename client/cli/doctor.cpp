@@ -12,9 +12,6 @@ constexpr std::chrono::seconds clock_tolerance{2};
 // What stands in the way of asking, as a finding; nothing if it is no such thing.
 std::optional<finding> obstacle(const error& e) {
     if (e.connection_lost()) return finding{"connection", "error", e.what(), "Check host, port, database, password and pg_hba.conf; is the server up?"};
-    // A standby has no unlogged tables.
-    if (e.sqlstate() == "0A000")
-        return finding{"connection", "error", "this server is a standby", "Ask the primary: name all hosts, with target_session_attrs=read-write."};
     if (e.sqlstate() == "3F000" || e.sqlstate() == "42883")
         return finding{"version", "error", std::string(e.what()), "CREATE EXTENSION chancy; or, if it is an older one, ALTER EXTENSION chancy UPDATE."};
     if (e.sqlstate() == "42501") return finding{"grants", "error", e.what(), "SELECT chancy.grant_admin(…), or ask as the extension's owner."};

@@ -118,4 +118,5 @@ in_turn "^held\|warning\|prepared transaction 'of y' \(postgres\) has held 1 of 
 in_turn '^task\|error\|task pruner is due since .*nobody runs maintain' "UPDATE chancy.task_runs SET last_run = now() - interval '1 day', again_at = NULL" 'SELECT FROM chancy.maintain()'
 in_turn '^task\|error\|task pruner failed: no space' "UPDATE chancy.task_runs SET error = 'no space', failed_at = last_run WHERE name = 'pruner'" \
     "UPDATE chancy.task_runs SET last_run = '2000-01-01', again_at = NULL WHERE name = 'pruner'; SELECT FROM chancy.maintain()"
+in_turn '^task\|error\|no task has run since the server started or crashed' 'TRUNCATE chancy.task_runs' 'SELECT FROM chancy.maintain()' '1 s'
 test "$(found '10 min')" = 'setting|error|fsync is off|Set it on: a crash of the machine may lose everything.'
