@@ -258,7 +258,7 @@ struct found_list {
 
 void advance(table &jobs, std::span<change> changes) {
     auto matters = [](const change &c) {
-        return c.is_step && c.is == verdict::applied && (!is_live(c.after) || c.kind == change_kind::retry);
+        return c.is == verdict::applied && (c.kind == change_kind::retry || (c.is_step && !is_live(c.after)));
     };
     if (std::none_of(changes.begin(), changes.end(), matters)) return;
     with_workflows(jobs, [&](workflow_tables &t) {
@@ -266,8 +266,11 @@ void advance(table &jobs, std::span<change> changes) {
         found_list found{};
         for (const change &c : changes)
             if (matters(c)) {
+                size_t before = found.count;
                 found.add_steps_of(n, c.id, c.after);
                 n.queue = c.queue;
+                // A job that does not know of its steps, since it was live before them, will not tell of its next end either.
+                for (size_t i = before; i < found.count && !c.is_step; i++) note(n, found.items[i].workflow, found.items[i].step, true);
             }
         settle_all(n, {found.items, found.count});
         end_turn(n);

@@ -142,6 +142,21 @@ SELECT * FROM chancy.advance_workflows();
 SELECT work(), status(:'id'), status(:'shared');
 SELECT count(*) FROM chancy.workflow_todo;
 
+-- That job runs again by somebody's wish, and fails: it does not tell the workflow, so it is looked for.
+SELECT chancy.push('other', unique_key => 'k3') AS other \gset
+SELECT chancy.push_workflow('shared again', '[{"step": "a", "func": "a", "unique_key": "k3"}, {"step": "b", "func": "b", "queue": "elsewhere"}]') AS shared \gset
+SELECT work(), (SELECT advanced FROM chancy.advance_workflows());
+SELECT status(:'shared');
+SELECT count(*) AS noted FROM chancy.workflow_todo;
+SELECT chancy.retry_job(:'other');
+SELECT work(1, 'other');
+SELECT status(:'shared');
+SELECT poll FROM chancy.workflow_todo WHERE workflow_id = :'shared';
+SELECT advanced FROM chancy.advance_workflows();
+SELECT status(:'shared');
+SELECT count(*) AS noted FROM chancy.workflow_todo;
+SELECT chancy.cancel_job(job_id) FROM chancy.get_workflow_steps(:'shared') WHERE step = 'b';
+
 -- A group: a job when all have ended.
 SELECT chancy.push_group('group', '[{"func": "g1"}, {"func": "g2"}, {"func": "g3"}]', '{"func": "then"}') AS id \gset
 SELECT work(1000, 'g2'), steps(:'id');
