@@ -64,9 +64,9 @@ void worker::fan_in(int64_t tx) {
 
 void worker::end_steps(int64_t tx) {
     answer a;
-    std::string running = "SELECT j.id, j.started_at, j.taken_by FROM chancy.workflow_steps s JOIN chancy.jobs j ON j.id = s.job_id WHERE "
+    std::string running = "SELECT j.id, j.started_at, j.taken_by FROM chancy.jobs j WHERE j.id IN (SELECT s.job_id FROM chancy.workflow_steps s WHERE "
                           "s.workflow_id = (SELECT w.id FROM chancy.workflows w WHERE w.status = 'running' AND w.name = 'fan' ORDER BY w.created_at DESC "
-                          "OFFSET " + std::to_string(m_dice.roll(0, 2)) + " LIMIT 1) AND j.state = 'running' ORDER BY random() LIMIT " +
+                          "OFFSET " + std::to_string(m_dice.roll(0, 2)) + " LIMIT 1)) AND j.state = 'running' ORDER BY random() LIMIT " +
                           std::to_string(m_dice.roll(1, 2));
     if (!call(running, {}, &a)) return;
     if (a.rows.empty()) return single_fetch(tx);
