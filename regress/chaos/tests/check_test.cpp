@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include <unistd.h>
+
 using namespace chaos;
 
 namespace {
@@ -196,8 +198,7 @@ TEST_F(run_again, heartbeat_expired) {
 }
 
 TEST(diary, tells_what_was_written) {
-    const std::string path = testing::TempDir() + "chaos-check.diary";
-    std::filesystem::remove(path);
+    const std::string path = testing::TempDir() + "chaos-check." + std::to_string(::getpid()) + ".diary";
     const diary book(path);
     handled first{.job = chancy::uuid::parse("03f00000-0000-7000-8000-000000000001").value(), .started_at = 1000, .key = "key", .worker = "w1", .number = 1};
     handled second = first;
@@ -208,6 +209,7 @@ TEST(diary, tells_what_was_written) {
     book.expires();
     book.begins(second);
     const std::vector<handled> told = read_diary(path, "w1");
+    std::filesystem::remove(path);
     ASSERT_EQ(told.size(), 2U);
     EXPECT_EQ(told[0].job, first.job);
     EXPECT_EQ(told[0].key, "key");
@@ -250,8 +252,9 @@ TEST_F(injection, recovery_too_late) {
 }
 
 TEST(log, lines_that_tell_of_a_bug) {
-    const std::string path = testing::TempDir() + "chaos-check.log";
+    const std::string path = testing::TempDir() + "chaos-check." + std::to_string(::getpid()) + ".log";
     std::ofstream(path) << "LOG:  checkpoint\nERROR:  deadlock detected\nPANIC:  no space\n";
     EXPECT_EQ(bad_lines(path, false).size(), 2U);
     EXPECT_EQ(bad_lines(path, true).size(), 1U);
+    std::filesystem::remove(path);
 }
