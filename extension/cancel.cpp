@@ -33,15 +33,15 @@ change make_cancel(const pg_uuid_t &id, int order) {
 
 void cancel_jobs(moment m, ArrayType *ids, const rows &out) {
     Datum *elements;
-    bool *nulls;
+    bool *missing;
     int count;
-    deconstruct_array(ids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &elements, &nulls, &count);
+    deconstruct_array(ids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &elements, &missing, &count);
     if (count > max_batch)
         refuse_size({"ids", -1, nullptr}, psprintf("has %d elements", count),
                     psprintf("At most %d elements are allowed in one call: split the batch.", max_batch));
     auto *changes = static_cast<change *>(palloc_extended(sizeof(change) * (count + 1), MCXT_ALLOC_HUGE));
     for (int i = 0; i < count; i++) {
-        if (nulls[i]) refuse({"ids", i, nullptr}, "must not be NULL", "Give a job's id.");
+        if (missing[i]) refuse({"ids", i, nullptr}, "must not be NULL", "Give a job's id.");
         changes[i] = make_cancel(*DatumGetUUIDP(elements[i]), i);
     }
     std::span<change> cancels{changes, static_cast<size_t>(count)};
