@@ -2,9 +2,9 @@
 
 #include "buffer.hpp"
 #include "event.hpp"
+#include "next_run.hpp"
 #include "role.hpp"
 #include "tally.hpp"
-#include "unique.hpp"
 #include "workflow.hpp"
 
 namespace chancy {

@@ -143,6 +143,7 @@ void read_job_object(JsonbContainer *object, place where, const job_defaults &d,
 
 // How push's on_conflict and unique_for are read (unique.cpp).
 on_conflict parse_on_conflict(bytes text, place where);
+const char *mode_name(on_conflict mode);
 int64 parse_period(const Interval *period, place where);
 
 // Refuses (55000) a table with an added column that push would leave without its value (push.cpp).

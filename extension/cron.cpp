@@ -2,12 +2,12 @@
 #include "cron.hpp"
 
 #include "background.hpp"
+#include "next_run.hpp"
 #include "packed.hpp"
 #include "push.hpp"
 #include "role.hpp"
 #include "rows.hpp"
 #include "sql_job.hpp"
-#include "unique.hpp"
 #include "worker.hpp"
 
 extern "C" {

@@ -9,9 +9,9 @@
 #include "compat.hpp"
 #include "concurrency.hpp"
 #include "hot.hpp"
+#include "next_run.hpp"
 #include "rows.hpp"
 #include "tally.hpp"
-#include "unique.hpp"
 #include "wakeup.hpp"
 #include "workflow.hpp"
 

@@ -57,7 +57,7 @@ struct job_row {
     TimestampTz started_at;  // 0 when it never ran
     TimestampTz scheduled_at;
     bool rerun;     // pushed with on_conflict rerun
-    bool has_next;  // something is to run when this ends (unique.cpp)
+    bool has_next;  // something is to run when this ends (next_run.cpp)
 };
 
 job_row read_job(TupleTableSlot *slot);

@@ -14,9 +14,9 @@
 #include "buffer.hpp"
 #include "event.hpp"
 #include "maintenance.hpp"
+#include "next_run.hpp"
 #include "rows.hpp"
 #include "tally.hpp"
-#include "unique.hpp"
 #include "worker.hpp"
 #include "workflow.hpp"
 

@@ -4,7 +4,7 @@
 // replication and autovacuum do (SECURITY_RESTRICTED_OPERATION), calls the function, and writes the result: both or nothing, so a
 // job whose server dies has done nothing and runs again, and a result that does not apply (the job was cancelled) undoes what the
 // function did. What fails is rolled back to a savepoint, and its error is the result. The transaction commits as that role, too: what
-// the function has left for the commit (a deferred trigger of its own) does not run as anybody else.
+// the function has left for the commit does not run as anybody else. (PostgreSQL refuses deferred triggers there.)
 #include "sql_job.hpp"
 
 #include "buffer.hpp"
@@ -157,13 +157,6 @@ void come_back() {
 
 namespace {
 
-void fire_deferred_triggers() {
-    ConstraintsSetStmt *all = makeNode(ConstraintsSetStmt);
-    all->constraints = NIL;
-    all->deferred = false;
-    AfterTriggerSetState(all);
-}
-
 // Becomes the role, calls, and writes the result: in a savepoint. error: why it failed.
 ran call_apart(const claimed &c, const sql_job &j, const result &success, const char **error) {
     MemoryContext context = CurrentMemoryContext;
@@ -186,7 +179,6 @@ ran call_apart(const claimed &c, const sql_job &j, const result &success, const 
         enable_timeout_after(STATEMENT_TIMEOUT, static_cast<int>(j.timeout / 1000));
         result r = success;
         r.value = call_function(j);
-        fire_deferred_triggers();
         disable_timeout(STATEMENT_TIMEOUT, false);
         AtEOXact_GUC(false, level);  // whatever the function has SET
         bool written = false;

@@ -1,4 +1,4 @@
-// What runs after the job that runs: see unique.cpp.
+// What runs after the job that runs: see next_run.cpp.
 #pragma once
 
 #include "change.hpp"
@@ -10,6 +10,12 @@ namespace chancy {
 // written.
 bool end_attempt(table &jobs, TupleTableSlot *slot, state *after);
 void push_next_run(table &jobs, HeapTuple ended);
+
+// What next_run of a row holds: the job as push takes it, or nullptr: the same job once more.
+Datum make_next_run(const new_job *job, on_conflict mode);
+
+// The waiting job in jobs.next becomes the given one; it keeps its id, its key, its errors and when it was created.
+void overlay(table &jobs, const new_job &job, TimestampTz not_before);
 
 // The job as push takes it, as jsonb, without when it is due.
 Datum describe_job(const new_job &job);
