@@ -41,7 +41,7 @@ struct child {
 
 // Between vfork and exec the child runs in our memory while we wait: only system calls, and nothing that it changes is read
 // after it.
-[[noreturn]] void become(const char* shell, char* const* environment, const int streams[4], std::optional<rlim_t> memory, pid_t worker) {
+[[noreturn]] void become(const char* shell, char* const* environment, const int streams[4], std::optional<std::int64_t> memory, pid_t worker) {
     ::setpgid(0, 0);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // when the thread that waits for it is gone, and so when the worker is killed
     if (::getppid() != worker) ::_exit(127);
@@ -58,8 +58,7 @@ struct child {
     if (memory) {
         rlimit limit{};
         ::getrlimit(RLIMIT_AS, &limit);
-        limit.rlim_cur = *memory < limit.rlim_max ? *memory : limit.rlim_max;
-        limit.rlim_max = limit.rlim_cur;
+        limit.rlim_cur = limit.rlim_max = std::min(static_cast<rlim_t>(*memory), limit.rlim_max);
         ::setrlimit(RLIMIT_AS, &limit);
     }
     const char* const argv[] = {"sh", "-c", shell, nullptr};
@@ -68,7 +67,7 @@ struct child {
 }
 
 // The function that calls vfork returns to the parent alone, and has nothing else in it that the child could spoil.
-pid_t begin(const char* shell, char* const* environment, const int streams[4], std::optional<rlim_t> memory) {
+pid_t begin(const char* shell, char* const* environment, const int streams[4], std::optional<std::int64_t> memory) {
     const pid_t worker = ::getpid(), pid = ::vfork();
     if (pid == 0) become(shell, environment, streams, memory, worker);
     return pid;
@@ -91,12 +90,11 @@ child start(const std::string& shell, std::optional<std::int64_t> memory, const 
     const std::vector<char*> environment = environment_of(trace, own);
     auto in = make_pipe(), out = make_pipe(), err = make_pipe(), reports = make_pipe();
     const int streams[] = {in[0].get(), out[1].get(), err[1].get(), reports[1].get()};
-    const std::optional<rlim_t> limit = memory ? std::optional(static_cast<rlim_t>(*memory)) : std::nullopt;
     // No handler of a signal may run in the child before it is itself.
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    const pid_t pid = begin(shell.c_str(), environment.data(), streams, limit);
+    const pid_t pid = begin(shell.c_str(), environment.data(), streams, memory);
     const int problem = errno;
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (pid < 0) throw std::runtime_error(std::string("cannot start a shell: ") + std::strerror(problem));
