@@ -88,7 +88,7 @@ def prometheus(dashboard, worker):
         assert shown in config, shown
         config = config.replace(shown, here)
     # The rules, but quick: the alert of a fault comes after seconds, not minutes.
-    rules = re.sub(r'for: \d+m', 'for: 1s', read('docs/alerts/chancy.yml')).replace('overdue_seconds > 60', 'overdue_seconds > 1')
+    rules = re.sub(r'for: \d+m', 'for: 1s', read('docs/alerts/chancy.yml')).replace('overdue_seconds) > 60', 'overdue_seconds) > 1')
     for name, text in (('config.yml', config), ('rules.yml', rules), ('password', 'a long password')):
         with open(os.path.join(folder, name), 'w') as f:
             f.write(text)
@@ -120,7 +120,7 @@ def alarms(ask, dashboard, worker, address):
         db.execute("DELETE FROM chancy.jobs WHERE queue = 'dead'")
         alerts = 'ChancyMaintenance', 'ChancyTaskFailed', 'ChancyDeadRows'
         until(firing(*alerts), alerts)
-        until(lambda: ask('ALERTS{alertname="ChancyMaintenance",alertstate="firing",task="recovery"}'), 'ChancyMaintenance of a task that has never run')
+        until(lambda: ask('chancy_task_overdue_seconds{task="recovery"} > 1'), 'a task that has never run is overdue')
         db.execute('DROP FUNCTION refuse() CASCADE')
         db.execute(late)
         db.execute('VACUUM chancy.jobs')
