@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Makes docs/benchmarks.svg and the table of docs/benchmarks.md from what chancy-bench --json wrote.
+"""Makes docs/benchmarks.json, docs/benchmarks.svg and the table of docs/benchmarks.md from what chancy-bench --json wrote.
 
     chancy-bench --json build/bench.json && docs/benchmarks.py build/bench.json
 
-Several files, of runs of some scenarios each, are put together.
+Several files, of runs of some scenarios each, are put together. Figures that none of them has stay as docs/benchmarks.json has them.
 
 The plot shows each figure as a bar: its ratio to what stands beside it, 1 being the ceiling, and a mark where it is to reach.
 """
@@ -55,9 +55,14 @@ def plot(figures):
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    reports = [json.loads(pathlib.Path(name).read_text()) for name in sys.argv[1:]]
-    report = {"machine": reports[0]["machine"], "figures": [f for r in reports for f in r["figures"]]}
     folder = pathlib.Path(__file__).parent
+    kept = folder / "benchmarks.json"
+    reports = [json.loads(path.read_text()) for path in [kept, *map(pathlib.Path, sys.argv[1:])] if path.exists()]
+    figures = {}
+    for f in (f for r in reports for f in r["figures"]):
+        figures[f["name"], f["ours"]] = f  # where the old one was
+    report = {"machine": reports[-1]["machine"], "figures": list(figures.values())}
+    kept.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     (folder / "benchmarks.svg").write_text(plot(report["figures"]) + "\n")
     page = folder / "benchmarks.md"
     machine = ", ".join(f"{k} {v}" for k, v in report["machine"].items())

@@ -18,7 +18,6 @@ std::vector<batch> make_batches(keys how) {
     return all;
 }
 
-
 // jobs single calls over connections that are open already, each a commit; returns the durations of the calls.
 double run_single(std::vector<std::unique_ptr<connection>>& all, bool keyed, int jobs, std::vector<double>& durations) {
     std::vector<std::thread> threads;
@@ -113,6 +112,20 @@ figures push_batches(const options& with) {
                     }};
     all.push_back(compare(server, "push_many of 1000 duplicates", 5, with.rounds, push(again), copy));
     all.push_back(compare(server, "push_many of 1000 duplicates, typed", 0, with.rounds, push_typed(again), copy));
+    // What nobody can do without: to read the argument, and to find the keys; neither locks nor writes.
+    const side parse{"$1::jsonb", {}, [&] {
+                         for (const batch& b : again) server.run("SELECT jsonb_array_length($1::jsonb)", {b.json});
+                         return static_cast<double>(batches * batch_size);
+                     }};
+    server.run("SET enable_seqscan = off");  // which is only cheaper since the table is small
+    const side find{"SELECT … unique_key = ANY", {}, [&] {
+                        for (const batch& b : again)
+                            server.run("SELECT id FROM chancy.jobs WHERE unique_key = ANY($1) AND state IN ('pending', 'running', 'retrying')", {b.kwargs[1]});
+                        return static_cast<double>(batches * batch_size);
+                    }};
+    all.push_back(compare(server, "of it reading the JSON", 0, with.rounds, parse, copy));
+    all.push_back(compare(server, "of it finding the keys", 0, with.rounds, find, copy));
+    server.run("RESET enable_seqscan");
     return all;
 }
 
