@@ -47,8 +47,9 @@ void pulse::thread() {
             if (clock::now() >= m_next_queues) read_queues();
             if (clock::now() >= m_next_beat) beat();
             again.reset();
+            if (clock::now() >= m_next_cancelled) drop_cancelled_jobs();
             if (clock::now() >= m_next_maintenance) maintain();
-            wait(std::min({m_next_beat, m_next_maintenance, m_next_queues}));
+            wait(std::min({m_next_beat, m_next_maintenance, m_next_queues, m_next_cancelled}));
         } catch (const std::exception& e) {
             m_shared->log(log_level::warning, std::string("heartbeat: ") + e.what() + "; trying again");
             *m_shared->announced = false;
@@ -147,20 +148,27 @@ void pulse::maintain() {
 void pulse::wait(clock::time_point until) {
     const auto span = std::max(0ms, std::chrono::ceil<std::chrono::milliseconds>(until - clock::now()));
     if (m_ear) {
-        std::unordered_set<uuid> cancelled;
-        for (const event& e : m_ear->wait(span, m_wake)) hear(e, cancelled);
-        if (!cancelled.empty() && std::ranges::any_of(m_fleet.in_hand(), [&](const attempt_name& one) { return cancelled.contains(one.first); }))
-            drop_lost_jobs();
+        for (const event& e : m_ear->wait(span, m_wake)) hear(e);
     } else {
         pollfd p{m_wake, POLLIN, 0};
         ::poll(&p, 1, static_cast<int>(span.count()));
     }
 }
 
-void pulse::hear(const event& e, std::unordered_set<uuid>& cancelled) {
+// A job that is not here may be on its way: the event of its cancel can come before the reply to its fetch.
+void pulse::drop_cancelled_jobs() {
+    const auto now = clock::now();
+    bool here = false;
+    for (const attempt_name& one : m_fleet.in_hand()) here = m_cancelled.erase(one.first) > 0 || here;
+    std::erase_if(m_cancelled, [&](const auto& one) { return one.second < now - 5s; });
+    m_next_cancelled = m_cancelled.empty() ? clock::time_point::max() : now + 1s;
+    if (here) drop_lost_jobs();
+}
+
+void pulse::hear(const event& e) {
     const std::string type = e.type();
     if (type == "job.cancelled") {
-        if (const auto id = uuid::parse(e.body.value("j", ""))) cancelled.insert(*id);
+        if (const auto id = uuid::parse(e.body.value("j", ""))) m_cancelled.insert_or_assign(*id, m_next_cancelled = clock::now());
     } else if (type == "queue.pushed") {
         m_fleet.wake(e.body.value("q", ""));
     } else if (type.starts_with("queue.")) {

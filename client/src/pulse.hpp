@@ -11,7 +11,7 @@
 #include <memory>
 #include <optional>
 #include <thread>
-#include <unordered_set>
+#include <unordered_map>
 
 namespace chancy::detail {
 
@@ -27,11 +27,12 @@ private:
     void open();
     void beat();
     void drop_lost_jobs();
+    void drop_cancelled_jobs();
     void read_queues();
     [[nodiscard]] PGconn* connection();
     void maintain();
     void wait(clock::time_point until);
-    void hear(const event& e, std::unordered_set<uuid>& cancelled);
+    void hear(const event& e);
     void expired();
     void retire();
 
@@ -45,6 +46,8 @@ private:
     clock::time_point m_next_beat{};
     clock::time_point m_next_queues{};  // read them then
     std::set<std::string> m_declared;   // or tried to: once
+    std::unordered_map<uuid, clock::time_point> m_cancelled;  // since when we know it; their attempts are yet to be dropped
+    clock::time_point m_next_cancelled = clock::time_point::max();
     clock::time_point m_next_maintenance{};
     std::string m_maintenance_trouble;  // logged already
 
