@@ -5,6 +5,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <sstream>
 
 #include <sys/wait.h>
@@ -155,8 +156,14 @@ TEST_F(executor, a_time_limit_asks_and_then_kills) {
 TEST_F(executor, on_threads_a_time_limit_asks_and_fails_the_attempt_that_stops) {
     auto o = options();
     o.run_on = chancy::executor::threads;
-    o.concurrency = 3;
+    o.concurrency = 4;
     chancy::worker w(o);
+    std::promise<void> begun, done;
+    auto is_done = done.get_future().share();
+    w.on("long", [&](job_context&) {
+        begun.set_value();
+        is_done.wait();
+    });
     w.on("obeys", [](job_context& job) {
         while (!job.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
         job.check_cancelled();
@@ -167,6 +174,9 @@ TEST_F(executor, on_threads_a_time_limit_asks_and_fails_the_attempt_that_stops) 
     });
     w.on("quick", [](job_context&) {});
     const running on(w);
+    (void)db.push({.func = "long", .limits = limit("time", 100'000)});
+    begun.get_future().wait();
+    std::this_thread::sleep_for(50ms);  // who watches has gone to sleep until then; the deadlines that come are earlier
     const auto quick = db.push({.func = "quick", .limits = limit("time", 1000)});
     const auto obeys = db.push({.func = "obeys", .max_attempts = 2, .limits = limit("time", 1)});
     const auto late = db.push({.func = "late", .limits = limit("time", 1)});
@@ -174,6 +184,7 @@ TEST_F(executor, on_threads_a_time_limit_asks_and_fails_the_attempt_that_stops) 
     EXPECT_TRUE(reaches(obeys, job_state::retrying));
     EXPECT_EQ(last_error(obeys), "time limit of 1 s exceeded");
     EXPECT_TRUE(reaches(late, job_state::succeeded));
+    done.set_value();
 }
 
 TEST_F(executor, cancel_and_stop_reach_children) {

@@ -174,6 +174,23 @@ TEST_F(fault, a_worker_waits_for_a_database_that_is_not_there_yet) {
     test::sql("DROP DATABASE " + test::database() + "_later WITH (FORCE)", "postgres");
 }
 
+TEST_F(fault, what_was_pushed_while_nobody_listened_is_found) {
+    m_options.poll_interval = 1h;
+    chancy::worker w(m_options);
+    w.on("a", [](job_context&) {});
+    const test::running on(w);
+    ASSERT_TRUE(reaches(db.push({.func = "a"}), job_state::succeeded));
+    test::sql("ALTER DATABASE " + test::database() + " ALLOW_CONNECTIONS false", "postgres");
+    // The connection that fetches stays.
+    const std::string listener = "FROM pg_stat_activity WHERE application_name = 'victim' AND query NOT LIKE '%exchange%'";
+    EXPECT_EQ(test::sql("SELECT pg_terminate_backend(pid, 60000) " + listener, "postgres"), std::vector<std::string>{"t"});
+    const auto id = db.push({.func = "a"});
+    std::this_thread::sleep_for(200ms);
+    EXPECT_EQ(db.get_job(id)->state, job_state::pending);
+    test::sql("ALTER DATABASE " + test::database() + " ALLOW_CONNECTIONS true", "postgres");
+    EXPECT_TRUE(reaches(id, job_state::succeeded));
+}
+
 TEST_F(fault, stop_ends_a_worker_without_a_database) {
     m_options.conninfo = "host=/nonexistent";
     chancy::worker w(m_options);

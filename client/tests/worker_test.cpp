@@ -23,6 +23,22 @@ protected:
 
 }  // namespace
 
+TEST_F(worker, fetches_what_it_has_sent_away_itself_when_it_is_due) {
+    chancy::worker w(options());
+    std::atomic<int> runs = 0;
+    w.on("snooze", [&](job_context&) {
+        if (runs++ == 0) throw chancy::snooze(1s);
+    });
+    w.on("later", [](job_context& job) {
+        if (job.attempt() == 0) throw chancy::retry_at(1s, "not yet");
+    });
+    const running on(w);
+    const auto snoozed = db.push({.func = "snooze"}), later = db.push({.func = "later", .max_attempts = 2});
+    EXPECT_TRUE(reaches(snoozed, job_state::succeeded));
+    EXPECT_TRUE(reaches(later, job_state::succeeded));
+    EXPECT_EQ(runs, 2);
+}
+
 TEST_F(worker, writes_what_handlers_make_of_jobs) {
     chancy::worker w(options());
     w.on("result", [](job_context& job) { return chancy::json{{"twice", 2 * job.kwargs().at("n").get<int>()}}; });
