@@ -60,7 +60,7 @@ def main():
     reports = [json.loads(path.read_text()) for path in [kept, *map(pathlib.Path, sys.argv[1:])] if path.exists()]
     figures = {}
     for f in (f for r in reports for f in r["figures"]):
-        figures[f["name"], f["ours"]] = f  # where the old one was
+        figures[f["name"], f["ours"], f["other"]] = f  # where the old one was
     report = {"machine": reports[-1]["machine"], "figures": list(figures.values())}
     kept.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     (folder / "benchmarks.svg").write_text(plot(report["figures"]) + "\n")
