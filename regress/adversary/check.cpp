@@ -72,7 +72,7 @@ constexpr law laws[] = {
      "WHERE t.workflow_id = w.id)"},
     {"a step ran before what it waits for had ended",
      "SELECT s.workflow_id, s.step_id, s.dependencies FROM chancy.workflow_steps s JOIN chancy.jobs j ON j.id = s.job_id JOIN "
-     "chancy.workflow_steps d ON d.id = ANY (s.dependency_ids) WHERE NOT d.skipped AND d.job_id IS NULL"},
+     "chancy.workflow_steps d ON d.id = ANY (s.dependency_ids) WHERE NOT d.skipped AND d.job_id IS NULL AND s.run_when = 'succeeded'"},
     {"a result was applied but is not there",
      "SELECT a.*, j.* FROM adv.applied a JOIN chancy.jobs j USING (id) WHERE j.state = 'running' AND j.started_at = a.started_at"},
 };
