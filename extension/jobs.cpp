@@ -107,8 +107,9 @@ bool find_job(table &jobs, lookup &by_id, const pg_uuid_t &id, TupleTableSlot *s
 
 Datum append_error(Datum errors, int32 attempt, bytes text) {
     if (text.size > max_error) {
-        int kept = pg_mbcliplen(text.data, text.size, max_error);
-        text = view(psprintf("%.*s … (clipped)", kept, text.data));
+        // A message says it at its beginning, a traceback at its end.
+        int head = pg_mbcliplen(text.data, text.size, max_error / 4), tail = pg_mbcliplen(text.data, text.size, text.size - (max_error - max_error / 4));
+        text = view(psprintf("%.*s\n… (%d bytes clipped)\n%.*s", head, text.data, tail - head, text.size - tail, text.data + tail));
     }
     JsonbParseState *parse = nullptr;
     JsonbValue value;

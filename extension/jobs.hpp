@@ -80,7 +80,7 @@ TimestampTz id_time(const pg_uuid_t &id);
 // The least id that a job pushed at this time, or later, may have. Infinity is a time too.
 pg_uuid_t first_id(TimestampTz time);
 
-// errors with {"at": now, "attempt": attempt, "traceback": text} appended: attempt as Chancy counts, the first one since a push or retry is 0. A text over 64 KiB is clipped.
+// errors with {"at": now, "attempt": attempt, "traceback": text} appended: attempt as Chancy counts, the first one since a push or retry is 0. Of a text over 64 KiB the first 16 and the last 48 are kept.
 Datum append_error(Datum errors, int32 attempt, bytes text);
 
 void set_state(table &jobs, state s);

@@ -117,7 +117,7 @@ AS $$
         FROM workers w WHERE w.expires_at < clock_timestamp()
         UNION ALL
         SELECT 'queue', 'error', format('%s jobs of queue %s are due since %s, and no worker serves it', d.jobs, d.queue, date_trunc('second', d.since)),
-            format('Start one: chancy worker --queue %s …', d.queue)
+            format('Start one: chancy worker --queue %s …', CASE WHEN d.queue ~ '^[[:alnum:]_.:-]+$' THEN d.queue ELSE '''' || replace(d.queue, '''', '''\''''') || '''' END)
         FROM due d LEFT JOIN chancy.queues q ON q.name = d.queue
         WHERE d.since < clock_timestamp() - least(long, interval '1 min') AND q.state IS DISTINCT FROM 'paused' AND NOT (SELECT s.standby FROM server s)
             AND NOT EXISTS (SELECT FROM workers w WHERE d.queue = ANY (w.queues) AND w.expires_at > clock_timestamp())

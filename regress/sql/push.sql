@@ -143,5 +143,6 @@ SELECT state FROM chancy.apply_updates('w', jsonb_build_array(an_update('big.job
 SELECT attempts, md5(kwargs ->> 'v') = md5(:'big') AS kwargs, md5(meta ->> 'v') = md5(:'big') AS meta FROM chancy.fetch_jobs('big', 'w');
 SELECT state FROM chancy.apply_updates('w', jsonb_build_array(an_update('big.job', 'succeeded', jsonb_build_object('result', :'big'))));
 SELECT state, md5(kwargs ->> 'v') = md5(:'big') AS kwargs, md5(result #>> '{}') = md5(:'big') AS result,
-    length(errors -> 0 ->> 'traceback') < 70000 AS clipped
+    octet_length(errors -> 0 ->> 'traceback') BETWEEN 65536 AND 65600 AS clipped,
+    starts_with(:'big', split_part(errors -> 0 ->> 'traceback', E'\n… (', 1)) AND :'big' LIKE '%' || split_part(errors -> 0 ->> 'traceback', E' bytes clipped)\n', 2) AS both_ends
 FROM chancy.get_job(:'id');
