@@ -5,8 +5,9 @@
 
 namespace chancy::cli {
 
-std::string first_line(const std::string& text, std::size_t most) {
-    const std::string line = text.substr(0, text.find('\n'));
+std::string short_error(const std::string& text) {
+    constexpr std::size_t most = 60;
+    const std::string line(error_line(text));
     std::size_t characters = 0, kept = 0;
     for (std::size_t at = 0; at < line.size(); ++at) {
         if ((static_cast<unsigned char>(line[at]) & 0xc0) == 0x80) continue;
@@ -18,13 +19,7 @@ std::string first_line(const std::string& text, std::size_t most) {
 
 std::string last_error(const job& of) {
     if (!of.errors.is_array() || of.errors.empty()) return "";
-    std::string text = of.errors.back().value("traceback", "");
-    // A Python traceback says it at its end.
-    if (text.starts_with("Traceback")) {
-        text.erase(text.find_last_not_of(" \t\r\n") + 1);
-        text.erase(0, text.rfind('\n') + 1);
-    }
-    return first_line(text, 60);
+    return short_error(of.errors.back().value("traceback", ""));
 }
 
 void print_errors(const job& of) {

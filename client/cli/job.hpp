@@ -16,7 +16,7 @@ struct bulk {
 };
 int change_matching(const context& with, const job_filter& filter, const bulk& how);
 
-[[nodiscard]] std::string first_line(const std::string& text, std::size_t most);  // so many characters, the last … if there are more
+[[nodiscard]] std::string short_error(const std::string& text);  // error_line, 60 characters of it, the last … if there are more
 [[nodiscard]] std::string last_error(const job& of);  // the line of the last error that says what went wrong; empty: none
 void print_errors(const job& of);                     // whole, numbered, since a retry counts its attempts anew
 

@@ -18,6 +18,16 @@ int complain(const std::string& message, const std::string& hint) {
     return chancy::cli::failure;
 }
 
+// CLI11 misses a command before it looks at the word that is none.
+std::string unknown_command(CLI::App& app, const CLI::ParseError& e) {
+    if (dynamic_cast<const CLI::RequiredError*>(&e) == nullptr || std::string(e.what()).find("subcommand") == std::string::npos) return "";
+    const std::vector<std::string> left = app.remaining(true);
+    const auto word = std::ranges::find_if(left, [](const std::string& w) { return !w.starts_with('-'); });
+    if (word == left.end()) return "";
+    const auto parsed = app.get_subcommands();
+    return (parsed.empty() ? "" : parsed.front()->get_name() + ' ') + *word;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -62,7 +72,8 @@ Exit codes: 0 done, 1 error, 2 wrong usage, 3 no such thing or nothing to do, 4 
     } catch (const CLI::Success& e) {
         return app.exit(e);  // --help, --version
     } catch (const CLI::ParseError& e) {
-        complain(e.what(), "see --help");
+        const std::string unknown = unknown_command(app, e);
+        complain(unknown.empty() ? e.what() : "there is no command \"" + unknown + '"', "see --help");
         return chancy::cli::usage;
     } catch (const chancy::error& e) {
         return complain(e.what(), e.in_doubt() ? "it may or may not have been done" : e.hint());

@@ -100,6 +100,7 @@ void add_tasks(CLI::App& app, context& with) {
             if (!o->settings.empty()) change.settings = read_json("--settings", o->settings);
             if (o->enable || o->disable) change.enabled = o->enable;
             with.connect().set_task(o->name, change);
+            if (with.json) print_json({{"name", o->name}, {"set", true}});
             return ok;
         };
     });

@@ -32,7 +32,7 @@ json read_json(const std::string& option, const std::string& text) {
 
 uuid read_id(const std::string& text) {
     const auto id = uuid::parse(text);
-    if (!id) wrong(text, "a job's id");
+    if (!id) wrong(text, "an id (a UUID)");
     return *id;
 }
 

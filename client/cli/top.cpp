@@ -143,10 +143,8 @@ private:
 
 // ---- showing
 
-std::string last_line(const job& j) {
-    std::string text = j.errors.empty() ? "" : j.errors.back().value("traceback", "");
-    while (!text.empty() && text.back() == '\n') text.pop_back();
-    return text.substr(text.rfind('\n') + 1);
+std::string last_error_line(const job& j) {
+    return j.errors.empty() ? "" : std::string(error_line(j.errors.back().value("traceback", "")));
 }
 
 std::vector<screen::line> lines_of(const snapshot& s, const std::string& chosen) {
@@ -176,7 +174,7 @@ std::vector<screen::line> lines_of(const snapshot& s, const std::string& chosen)
     if (!s.errors_known) out.push_back({"failed jobs: not found in time among the others (chancy job list --state failed)"});
     if (!s.errors_known || s.errors.empty()) return out;
     table errors({"failed", "queue", "func", "job", "error"});
-    for (const job& j : s.errors) errors.add({relative(j.completed_at), harmless(j.queue), harmless(j.func), j.id.to_string(), harmless(last_line(j))});
+    for (const job& j : s.errors) errors.add({relative(j.completed_at), harmless(j.queue), harmless(j.func), j.id.to_string(), harmless(last_error_line(j))});
     add(errors, unnamed);
     return out;
 }
@@ -185,7 +183,7 @@ json to_json(const snapshot& s) {
     json errors = json::array();
     for (const job& j : s.errors)
         errors.push_back({{"id", j.id.to_string()}, {"queue", j.queue}, {"func", j.func}, {"completed_at", j.completed_at ? json(to_string(*j.completed_at)) : json()},
-                          {"error", last_line(j)}});
+                          {"error", last_error_line(j)}});
     return {{"at", to_string(s.at)}, {"queues", s.queues}, {"workers", s.workers}, {"errors", s.errors_known ? errors : json()}};
 }
 

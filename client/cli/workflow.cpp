@@ -92,11 +92,17 @@ int results(const context& with, const options& o) {
     return ok;
 }
 
+int told(const context& with, bool done, const char* otherwise) {
+    if (with.json) print_json({{"done", done}});
+    else if (!done) std::cerr << "chancy: " << otherwise << '\n';
+    return done ? ok : not_found;
+}
+
 int show(const context& with, const options& o) {
     client db = with.connect();
     const uuid id = read_id(o.id);
     const auto w = db.get_workflow(id);
-    if (!w) return not_found;
+    if (!w) return told(with, false, "there is no such workflow");
     const auto steps = db.get_workflow_steps(id);
     if (with.json) {
         json all = *w;
@@ -107,13 +113,13 @@ int show(const context& with, const options& o) {
     std::cout << w->name << ": " << w->status << ", pushed " << relative(w->created_at) << "\n\n";
     table out({"step", "state", "after", "func", "queue", "job", "error"});
     for (const step_row& s : steps)
-        out.add({s.step, s.state, join(s.after), s.func, s.queue, s.job_id ? s.job_id->to_string() : "", o.errors ? "" : first_line(s.error.value_or(""), 60)});
+        out.add({s.step, s.state, join(s.after), s.func, s.queue, s.job_id ? s.job_id->to_string() : "", o.errors ? "" : short_error(s.error.value_or(""))});
     out.print();
     bool more = false;
     for (const step_row& s : steps) {
         if (!s.error) continue;
         if (o.errors) std::cout << '\n' << s.step << ", job " << s.job_id->to_string() << ":\n" << *s.error << '\n';
-        else more |= first_line(*s.error, 60) != *s.error;
+        else more |= short_error(*s.error) != *s.error;
     }
     if (more) std::cout << "\nWhole errors: chancy workflow show " << o.id << " --errors; each attempt's: chancy job show JOB\n";
     if (w->status == "failed") std::cout << "\nGo on: chancy workflow retry " << o.id << "\nor, with another payload of a step: chancy job retry JOB --kwargs '{…}'\n";
@@ -131,14 +137,8 @@ int list(const context& with, const options& o) {
     return ok;
 }
 
-int told(const context& with, bool done, const char* otherwise) {
-    if (with.json) print_json({{"done", done}});
-    else if (!done) std::cerr << "chancy: " << otherwise << '\n';
-    return done ? ok : not_found;
-}
-
-int draw(const std::optional<std::string>& graph) {
-    if (!graph) return not_found;
+int draw(const context& with, const std::optional<std::string>& graph) {
+    if (!graph) return told(with, false, "there is no such workflow");
     std::cout << *graph;
     return ok;
 }
@@ -191,10 +191,10 @@ Example:
         return told(w, w.connect().retry_workflow(read_id(p.id)), "no such workflow, or it has not failed, or it was compensated");
     }));
     with_id(add("dot", "The workflow as a graph for Graphviz", [](const context& w, const options& p) {
-        return draw(w.connect().workflow_dot(read_id(p.id)));
+        return draw(w, w.connect().workflow_dot(read_id(p.id)));
     }));
     with_id(add("mermaid", "The workflow as a Mermaid flowchart", [](const context& w, const options& p) {
-        return draw(w.connect().workflow_mermaid(read_id(p.id)));
+        return draw(w, w.connect().workflow_mermaid(read_id(p.id)));
     }));
 }
 

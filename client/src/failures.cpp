@@ -8,12 +8,8 @@ namespace {
 
 constexpr std::size_t longest = 300;  // bytes of an error's line
 
-// What went wrong, on a line: the last line of a traceback, the first one of any other text.
 std::string gist(const std::string& error) {
-    const std::size_t end = error.find_last_not_of(" \t\r\n");
-    std::string text = end == std::string::npos ? "" : error.substr(0, end + 1);
-    if (text.starts_with("Traceback")) text.erase(0, text.rfind('\n') + 1);
-    text.resize(std::min(text.size(), text.find('\n')));
+    std::string text(error_line(error));
     if (text.size() > longest) {
         std::size_t cut = longest;
         while (cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xc0) == 0x80) --cut;
@@ -24,6 +20,20 @@ std::string gist(const std::string& error) {
 }
 
 }  // namespace
+}  // namespace chancy::detail
+
+namespace chancy {
+
+std::string_view error_line(std::string_view text) noexcept {
+    text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
+    const auto begins = [&](std::string_view with) { return text.starts_with(with); };
+    if (begins("Traceback") || begins("exit status ") || begins("killed by signal ")) return text.substr(text.rfind('\n') + 1);
+    return text.substr(0, text.find('\n'));
+}
+
+}  // namespace chancy
+
+namespace chancy::detail {
 
 std::optional<std::string> failure_log::line(const job& of, const update& how, clock::time_point now) {
     if (how.how != outcome::failed && how.how != outcome::discarded) return std::nullopt;

@@ -72,6 +72,9 @@ TEST_F(cli, wrong_usage_is_code_2) {
         EXPECT_EQ(std::count(r.err.begin(), r.err.end(), '\n'), 1) << r.err;
     }
     EXPECT_EQ(test::sql("SELECT count(*) FROM chancy.jobs").at(0), "0");
+    EXPECT_EQ(chancy_run("jbo list").err, "chancy: there is no command \"jbo\" (see --help)\n");
+    EXPECT_EQ(chancy_run("queue show mail --json").err, "chancy: there is no command \"queue show\" (see --help)\n");
+    EXPECT_EQ(chancy_run("queue").err, "chancy: A subcommand is required (see --help)\n");
 }
 
 TEST_F(cli, errors_are_one_line_and_code_1) {

@@ -52,6 +52,14 @@ TEST_F(failures, are_logged) {
     EXPECT_TRUE(told().back().ends_with(": not yet")) << told().back();
 }
 
+TEST_F(failures, have_a_line_that_says_what_went_wrong) {
+    for (const auto& [text, line] : std::vector<std::pair<std::string, std::string>>{
+             {"", ""}, {"no such host", "no such host"}, {"22P02: no number\nfunction f(), line 3\n", "22P02: no number"}, {"\n", ""},
+             {"Traceback (most recent call last):\n  File x\nValueError: no @\n\n", "ValueError: no @"},
+             {"exit status 1\nreading a\nno @ in b\n", "no @ in b"}, {"exit status 1\n", "exit status 1"}, {"killed by signal 9\nalmost done", "almost done"}})
+        EXPECT_EQ(chancy::error_line(text), line);
+}
+
 TEST_F(failures, are_no_flood) {
     chancy::worker w(options());
     w.on("broken", [](job_context&) { throw std::runtime_error("no"); });

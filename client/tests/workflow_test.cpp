@@ -159,7 +159,11 @@ TEST_F(workflow, has_a_command) {
     EXPECT_EQ(cycle.code, 1);
     EXPECT_NE(cycle.err.find("steps[0].after is a cycle"), std::string::npos) << cycle.err;
     EXPECT_EQ(chancy_run("push w -", "[{").code, 2);
-    EXPECT_EQ(chancy_run("show " + chancy::uuid().to_string()).code, 3);
+    for (const std::string what : {"show ", "dot ", "mermaid "}) {
+        const auto none = chancy_run(what + chancy::uuid().to_string());
+        EXPECT_EQ(none.code, 3);
+        EXPECT_EQ(none.err, "chancy: there is no such workflow\n");
+    }
     EXPECT_EQ(chancy_run("add " + chancy::uuid().to_string() + " -", "[]").code, 1);
 }
 

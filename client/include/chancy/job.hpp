@@ -52,6 +52,9 @@ struct job {
     }
 };
 
+// The line of an error's text that says what went wrong: the last one of a traceback and of what a command printed, else the first one.
+[[nodiscard]] std::string_view error_line(std::string_view traceback) noexcept;
+
 // Keys are the column names, timestamps ISO 8601 in UTC, absent values null.
 void to_json(json& out, const job& in);
 
