@@ -5,12 +5,13 @@ namespace {
 
 #define ALL(row, from) "SELECT coalesce(jsonb_agg(" row "), '[]') FROM " from
 
-// A page of jobs: without payloads, which may be large. The last line of a traceback says what went wrong.
+// A page of jobs: without payloads, which may be large, and of the error the line that libchancy's error_line() chooses.
 #define JOB_LINE                                                                                                               \
     "jsonb_build_object('id', j.id, 'queue', j.queue, 'func', j.func, 'state', j.state, 'priority', j.priority, 'attempts', "  \
     "j.attempts, 'max_attempts', j.max_attempts, 'unique_key', j.unique_key, 'taken_by', j.taken_by, 'created_at', "           \
     "j.created_at, 'scheduled_at', j.scheduled_at, 'started_at', j.started_at, 'completed_at', j.completed_at, 'error', "      \
-    "left(regexp_replace(rtrim(j.errors -> -1 ->> 'traceback', E' \\t\\r\\n'), '^.*\\n', ''), 300))"
+    "left(regexp_replace(rtrim(j.errors -> -1 ->> 'traceback', E' \\t\\r\\n'), CASE WHEN starts_with(j.errors -> -1 ->> 'traceback', "      \
+    "'Traceback') OR j.errors -> -1 ->> 'traceback' ~ '^(exit status|killed by signal) ' THEN '^.*\\n' ELSE '\\n.*$' END, ''), 300))"
 
 }  // namespace
 
@@ -35,6 +36,8 @@ const std::vector<route>& read_routes() {
           {"up_to", "query", "integer", "The size of a page, 1 to 1000", false, "50"}},
          "jobs",
          ALL(JOB_LINE " ORDER BY j.id DESC", "chancy.list_jobs($1, $2, $3, $4::uuid, least($8::int, 1000), $5::timestamptz, $6::timestamptz, $7) j")},
+        {"GET", "/failures", role::reader, "Of the 200 failed jobs that were pushed last, the five that ended last", {}, "jobs",
+         ALL(JOB_LINE " ORDER BY j.completed_at DESC", "(SELECT * FROM chancy.list_jobs(NULL, 'failed', NULL, NULL, 200) ORDER BY completed_at DESC LIMIT 5) j")},
         {"GET", "/jobs/{id}", role::reader, "One job with payload, errors, result, progress", {id}, "job",
          "SELECT to_jsonb(j) || jsonb_build_object('progress', CASE WHEN p.job_id IS NOT NULL THEN to_jsonb(p) - 'job_id' END) "
          "FROM chancy.get_job($1::uuid) j, chancy.get_progress($1::uuid) p WHERE j.id IS NOT NULL"},

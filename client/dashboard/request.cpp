@@ -244,7 +244,9 @@ void add_api(httplib::Server& server, requests& all) {
     for (const auto* routes : {&read_routes(), &act_routes()})
         for (const route& r : *routes) add(r);
     server.set_error_handler([](const httplib::Request&, httplib::Response& response) {
-        if (response.body.empty() && !response.has_header("Connection")) answer_problem(response, problem(response.status, "No such page", "See /api/v1/openapi.json for what there is"));
+        if (!response.body.empty() || response.has_header("Connection")) return;
+        answer_problem(response, response.status == 413 ? problem(413, "Too large", "A request may have 1 MiB: push such a job by SQL, or keep what is large elsewhere")
+                                                        : problem(response.status, "No such page", "See /api/v1/openapi.json for what there is"));
     });
     server.set_exception_handler([](const httplib::Request&, httplib::Response& response, std::exception_ptr) {
         answer_problem(response, problem(500, "The dashboard failed", "Its own fault, not the request's"));

@@ -171,6 +171,64 @@ def actions(t):
     assert t.ask('SELECT status FROM chancy.list_workflows()') == 'running'
 
 
+def mistakes(t, password):
+    # What is not there says so.
+    for page, title in (('job/00000000-0000-0000-0000-000000000000', 'Not found'), ('job/abc', 'That did not work'), ('queue/nosuch', 'Not found'), ('workflow/00000000-0000-0000-0000-000000000000', 'Not found'),
+                        ('jobs?state=fialed', 'That did not work'), ('nosuch', 'Not found')):
+        t.open(page, title)
+        assert t.one('main .bad').text, page
+    # A message is in sight wherever the page has been scrolled to.
+    job = t.ask("SELECT chancy.push('mistake', '{\"n\": 1}', 'reports', 9)")
+    assert t.ask(f"SELECT chancy.cancel_job('{job}')")
+    t.open(f'job/{job}', 'mistake')
+    t.click('summary')
+    t.put('textarea', '{"n": 2}')
+    t.put('details input[name=queue]', 'elsewhere')
+    t.press('Retry with these kwargs')
+    t.said('in a copy only')
+    t.d.execute_script('window.scrollTo(0, document.body.scrollHeight)')
+    assert t.d.execute_script("return document.getElementById('status').getBoundingClientRect().top") >= 0
+    t.put('details input[name=queue]', 'reports')
+    # The other Retry would forget what was typed.
+    t.d.execute_script('window.scrollTo(0, 0)')
+    t.press('Retry')
+    t.wait(lambda: 'is not used' in t.d.switch_to.alert.text and (t.d.switch_to.alert.dismiss() or True), 'a question')
+    # Too large.
+    t.d.execute_script("document.querySelector('textarea').value = JSON.stringify({ n: 'x'.repeat(1100000) })")
+    t.press('Retry with these kwargs')
+    t.said('1 MiB')
+    t.d.execute_script("document.querySelector('textarea').value = '{\"n\": 3}'")
+    # The session ends; a log-in in another tab, and on.
+    t.d.delete_all_cookies()
+    t.press('Retry with these kwargs')
+    t.said('the session has ended')
+    t.picture('ended')
+    first = t.d.current_window_handle
+    t.click('#status a')
+    t.wait(lambda: len(t.d.window_handles) == 2, 'the other tab')
+    t.d.switch_to.window(next(w for w in t.d.window_handles if w != first))
+    t.wait(lambda: t.one('input[name=name]'), 'the log-in')
+    t.put('input[name=name]', 'admin')
+    t.put('input[name=password]', password)
+    t.one('input[name=password]').send_keys(Keys.ENTER)
+    t.wait(lambda: t.one('h1').text == 'Overview', 'the overview')
+    t.d.close()
+    t.d.switch_to.window(first)
+    t.press('Retry with these kwargs')
+    t.said('Retry: done')
+    assert t.ask(f"SELECT kwargs ->> 'n' FROM chancy.get_job('{job}')") == '3'
+    # What has succeeded does not run again by one click.
+    t.ask("SELECT count(*) FROM chancy.fetch_jobs('reports', 'worker-1', 1)")
+    assert t.ask(f"SELECT state FROM chancy.apply_updates('worker-1', (SELECT jsonb_build_array(jsonb_build_object('id', id, 'started_at', started_at, 'outcome', 'succeeded')) FROM chancy.get_job('{job}')))")
+    t.open(f'job/{job}', 'succeeded')
+    t.press('Retry')
+    t.wait(lambda: 'Run it once more?' in t.d.switch_to.alert.text and (t.d.switch_to.alert.dismiss() or True), 'a question')
+    assert t.ask(f"SELECT state FROM chancy.get_job('{job}')") == 'succeeded'
+    t.open('queue/reports', 'reports')
+    t.press('Pause')
+    t.wait(lambda: 'Paused: nobody takes its jobs' in t.one('main').text, 'what paused means')
+
+
 def last_actions(t):
     t.open('schedules', 'Schedules')
     t.press('Delete')
@@ -231,11 +289,16 @@ def main():
                 t.open('locks', 'Locks')
                 t.wait(lambda: 'idle in transaction' in t.one('main').text and end in t.one('main').text and str(idle.info.backend_pid) in t.one('main').text, 'who holds back')
                 pictures(t)
+            def nothing_wrong(*but):
+                wrong = [e['message'] for e in driver.get_log('browser') if e['level'] == 'SEVERE' and not any(status in e['message'] for status in but)]
+                assert not wrong, wrong
             actions(t)
-            last_actions(t)
             # 401 before the log-in and for the wrong password is what is to be; nothing else may be wrong, the policy above all.
-            wrong = [e['message'] for e in driver.get_log('browser') if e['level'] == 'SEVERE' and '401' not in e['message']]
-            assert not wrong, wrong
+            nothing_wrong('401')
+            mistakes(t, password)
+            nothing_wrong('status of 400', 'status of 401', 'status of 403', 'status of 404', 'status of 413')
+            last_actions(t)
+            nothing_wrong('401')
         finally:
             driver.quit()
             run.terminate()

@@ -1,18 +1,23 @@
 // The HTTP API, as the pages use it.
-import { say } from './dom.js';
+import { el, say } from './dom.js';
 
 export let session = null;
 const ranks = ['reader', 'operator', 'admin'];
 export const may = role => session && ranks.indexOf(session.role) >= ranks.indexOf(role);
 export function forget() { session = null; }
 
-export async function call(method, path, body) {
+export async function call(method, path, body, again = true) {
   const headers = {};
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (session) headers['X-CSRF-Token'] = session.csrf;
   const response = await fetch('/api/v1' + path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   const answer = await response.json();
   if (response.ok) return answer;
+  // Another tab has logged in anew: its session is ours, and has a token of its own.
+  if (response.status === 403 && again && answer.detail?.startsWith('X-CSRF-Token')) {
+    await resume();
+    return call(method, path, body, false);
+  }
   const e = new Error([answer.detail || answer.title, answer.hint, answer.sqlstate && `(SQLSTATE ${answer.sqlstate})`].filter(Boolean).join(' '));
   e.status = response.status;
   throw e;
@@ -30,7 +35,8 @@ export async function act(what, method, path, body) {
     else say(answer.tried !== undefined ? `${what}: ${answer.done} of ${answer.tried} jobs` : `${what}: done`);
     return answer;
   } catch (e) {
-    say(`${what}: ${e.message}`, true);
+    if (e.status === 401) say([`${what}: the session has ended. What you typed stays: `, el('a', { href: '/', target: '_blank' }, 'log in in another tab'), ', then press it again.'], true);
+    else say(`${what}: ${e.message}`, true);
     return null;
   }
 }

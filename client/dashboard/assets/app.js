@@ -1,6 +1,6 @@
 // Which page is shown, who is logged in, and that it is shown again when something happens.
 import { forget, logIn, logOut, resume, session } from './api.js';
-import { el, field, say } from './dom.js';
+import { el, field, forgetSaid, say } from './dom.js';
 import { job, jobs } from './jobs.js';
 import { locks, overview, queue, queues, schedules, workers, workflow, workflows } from './pages.js';
 
@@ -8,7 +8,7 @@ const pages = { '': overview, queues, queue, jobs, job, workers, schedules, work
 const titles = [['', 'Overview'], ['queues', 'Queues'], ['jobs', 'Jobs'], ['workers', 'Workers'], ['schedules', 'Schedules'], ['workflows', 'Workflows'], ['locks', 'Locks and bloat']];
 const belongs = { queue: 'queues', job: 'jobs', workflow: 'workflows' };
 const main = document.getElementById('main');
-let shown = 0, events = null, stale = false;
+let shown = 0, events = null, stale = false, trouble = false;
 
 function frame(name) {
   document.getElementById('nav').replaceChildren(...(session ? titles.map(([page, title]) => el('a', { href: `#/${page}`, 'aria-current': (belongs[name] ?? name) === page ? 'page' : null }, title)) : []));
@@ -44,15 +44,21 @@ async function show(again = false, unasked = false) {
   if (!session) try { await resume(); } catch { return login(); }
   if (!events) listen();
   frame(name);
-  const page = el('div');
+  let page = el('div');
   try {
-    await (pages[name] ?? overview)(page, new URLSearchParams(search), () => show(true), decodeURIComponent(rest.join('/')));
+    if (!(name in pages)) throw Object.assign(new Error(`There is no page ${path}.`), { status: 404 });
+    await pages[name](page, new URLSearchParams(search), () => show(true), decodeURIComponent(rest.join('/')));
   } catch (e) {
     if (e.status === 401) { forget(); return login(); }
-    if (turn === shown) say(e.message, true);
-    if (again) return;
+    if (turn !== shown) return;
+    // What has been there stays to be read, unless it is gone for good.
+    if (again && e.status !== 404) { trouble = true; say(e.message, true); return; }
+    page = el('div', {}, el('h1', {}, e.status === 404 ? 'Not found' : 'That did not work'), el('p', { class: 'bad', role: 'alert' }, e.message), el('p', {}, el('a', { href: '#/' }, 'Overview')));
   }
   if (turn !== shown) return;
+  if (trouble) say('');
+  trouble = false;
+  if (unasked) forgetSaid();
   if (unasked && busy()) { stale = true; return; }
   main.replaceChildren(page);
   document.title = `${page.querySelector('h1')?.textContent ?? 'chancy'} – chancy`;

@@ -16,10 +16,16 @@ export function svg(tag, attributes = {}, ...children) {
   return e;
 }
 
-export function say(text, bad = false) {
+// What is said stays in sight, and is there until something else is; what went well is old news after a while.
+let said = 0;
+export function say(what, bad = false) {
   const status = document.getElementById('status');
-  status.textContent = text;
+  status.replaceChildren(...[what].flat().filter(Boolean));
   status.className = bad ? 'bad' : '';
+  said = Date.now();
+}
+export function forgetSaid() {
+  if (!document.getElementById('status').classList.contains('bad') && Date.now() - said > 5000) say('');
 }
 
 // columns: [title, row => text or element, 'number' or 'id']; on a phone each row becomes a card.
@@ -49,10 +55,11 @@ export function when(text) {
 }
 export const jobLink = id => el('a', { href: `#/job/${id}` }, id);
 export const queueLink = name => el('a', { href: `#/queue/${encodeURIComponent(name)}` }, name);
+export const shell = word => /^[\w.:-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 export const field = (title, input) => el('label', {}, title, input);
 // The line that counts, and all of it below.
 export function folded(text) {
-  const lines = (text ?? '').trimEnd().split('\n'), line = lines[0].startsWith('Traceback') ? lines.at(-1) : lines[0];
+  const lines = (text ?? '').trimEnd().split('\n'), line = /^(Traceback|exit status |killed by signal )/.test(lines[0]) ? lines.at(-1) : lines[0];
   return lines.length < 2 ? text : el('details', {}, el('summary', {}, line), json(text));
 }
 export const json = value => el('pre', { tabindex: 0 }, typeof value === 'string' ? value : JSON.stringify(value, null, 2));

@@ -1,7 +1,7 @@
 // All pages but those of jobs.
 import { act, get, may } from './api.js';
 import { chart, graph, recent } from './chart.js';
-import { bytes, el, folded, jobLink, number, queueLink, span, state, table, when } from './dom.js';
+import { bytes, el, folded, jobLink, number, queueLink, shell, span, state, table, when } from './dom.js';
 
 const button = (text, again, method, path, sure) => el('button', { onclick: async () => { if (sure && !confirm(sure)) return; again(await act(text, method, path)); } }, text);
 const metric = async (name, known, of = p => p.value) => recent((await get(`/metrics/${encodeURIComponent(name)}`)).map(p => ({ at: p.at, value: of(p) ?? 0 })), known);
@@ -13,7 +13,7 @@ const rate = p => p.value / 60;
 const unserved = q => q.state !== 'paused' && q.workers === 0 && q.oldest_waiting !== null;
 const queueState = q => unserved(q) ? el('span', { class: 'state failed' }, 'no live worker') : state(q.state);
 
-const queueColumns = [['Queue', q => queueLink(q.queue)], ['State', queueState], ['Waiting', q => number(q.pending + q.retrying), 'number'], ['Running', q => number(q.running), 'number'],
+const queueColumns = [['Queue', q => queueLink(q.queue), 'word'], ['State', queueState], ['Waiting', q => number(q.pending + q.retrying), 'number'], ['Running', q => number(q.running), 'number'],
   ['Oldest due', q => span(q.oldest_waiting), 'number'], ['Pushed/s', q => number(q.pushed_per_second), 'number'], ['Done/s', q => number(q.finished_per_second), 'number'],
   ['Waits', q => span(q.average_waiting), 'number'], ['Runs', q => span(q.average_running), 'number'], ['Workers', q => number(q.workers), 'number']];
 
@@ -43,22 +43,24 @@ function check() {
 
 // Sessions that hold due jobs, so that no worker takes them.
 const held = rows => table('Due jobs that are passed by, since a session holds their rows', [['Queue', h => queueLink(h.queue)], ['Jobs', h => `${number(h.jobs)} of the first ${number(h.looked_at)} due`], ['Since', h => when(h.since)],
-  ['Held by', h => h.pid ? `${h.role ?? ''}${h.application ? `, ${h.application}` : ''} (pid ${h.pid})` : `prepared transaction ${h.name}`], ['State', h => h.state], ['Last statement', h => h.query ? el('code', {}, h.query.slice(0, 500)) : null],
+  ['Held by', h => h.pid ? `${h.role ?? ''}${h.application ? `, ${h.application}` : ''} (pid ${h.pid})` : `prepared transaction ${h.name}`], ['State', h => h.state], ['Last statement', h => h.query ? el('code', {}, h.query.slice(0, 500)) : h.pid ? 'not shown: the dashboard\'s role has no pg_read_all_stats' : null],
   ['To end it', h => el('code', {}, h.pid ? `SELECT pg_terminate_backend(${h.pid})` : `ROLLBACK PREPARED '${h.name}'`)]], rows);
 
 export async function overview(main) {
-  const [queues, workers, failed, known] = await Promise.all([get('/queues'), get('/workers'), get('/jobs?state=failed&up_to=5'), folds()]);
+  const [queues, workers, failed, known] = await Promise.all([get('/queues'), get('/workers'), get('/failures'), folds()]);
   const sum = f => queues.reduce((n, q) => n + (f(q) ?? 0), 0), card = (text, value) => el('div', { class: 'card' }, text, el('b', {}, value));
   const oldest = Math.max(0, ...queues.map(q => q.oldest_waiting ?? 0));
   main.append(el('h1', {}, 'Overview'), el('div', { class: 'cards' }, card('Waiting', number(sum(q => q.pending + q.retrying))), card('Running', number(sum(q => q.running))), card('Oldest due', span(oldest)),
     card('Pushed a second', number(sum(q => q.pushed_per_second))), card('Done a second', number(sum(q => q.finished_per_second))), card('Workers alive', number(workers.filter(w => w.alive).length))));
+  const listed = queues.length <= 30 ? queues : [...queues].sort((a, b) => (b.oldest_waiting ?? -1) - (a.oldest_waiting ?? -1)).slice(0, 20);
   const shown = queues.slice(0, 12), all = await Promise.all(shown.map(q => Promise.all(['pushed', 'throughput', 'failed', 'waiting_time', 'execution_time'].map(k => get(`/metrics/${encodeURIComponent(`queue:${q.queue}:${k}`)}`)))));
   const add = (k, of) => { const at = new Map(); for (const one of all) for (const p of one[k]) at.set(p.at, (at.get(p.at) ?? 0) + (of(p) ?? 0)); return [...at].sort(([a], [b]) => a < b ? -1 : 1).map(([t, value]) => ({ at: t, value })); };
   const mean = k => { const s = add(k, p => p.value), n = add(k, p => p.count); return s.map((p, i) => ({ at: p.at, value: n[i].value ? p.value / n[i].value : 0 })); };
   main.append(el('h2', {}, 'Findings'), check());
   main.append(el('div', { class: 'charts' }, chart('Rate', 'jobs a second', ['pushed', recent(add(0, rate), known)], ['done', recent(add(1, rate), known)]), chart('Latency', 'seconds', ['waits', recent(mean(3))], ['runs', recent(mean(4))]), chart('Errors', 'failed a minute', ['failed', recent(add(2, p => p.value), known)])),
-    el('h2', {}, 'Queues'), table('Queues now', queueColumns, queues), el('h2', {}, 'Failed last'),
-    table('The newest failed jobs', [['Job', j => jobLink(j.id), 'id'], ['Func', j => j.func], ['Queue', j => queueLink(j.queue)], ['Ended', j => when(j.completed_at)], ['Error', j => j.error]], failed), el('p', {}, el('a', { href: '#/jobs?state=failed' }, 'All failed jobs')));
+    el('h2', {}, 'Queues'), table(listed.length < queues.length ? `The ${listed.length} queues whose jobs wait the longest` : 'Queues now', queueColumns, listed),
+    listed.length < queues.length ? el('p', {}, el('a', { href: '#/queues' }, `All ${number(queues.length)} queues`)) : '', el('h2', {}, 'Failed last'),
+    table('Failed jobs, the one that ended last first', [['Job', j => jobLink(j.id), 'id'], ['Func', j => j.func, 'word'], ['Queue', j => queueLink(j.queue), 'word'], ['Ended', j => when(j.completed_at)], ['Error', j => j.error]], failed), el('p', {}, el('a', { href: '#/jobs?state=failed' }, 'All failed jobs')));
 }
 
 export async function queues(main) {
@@ -70,7 +72,8 @@ export async function queue(main, query, again, name) {
   if (may('operator') && q.settings) tools.append(q.state === 'paused' ? button('Resume', again, 'POST', `${path}/resume`) : button('Pause', again, 'POST', `${path}/pause`));
   if (may('admin') && q.settings) tools.append(button('Delete the queue', gone => { if (gone) location.hash = '#/queues'; }, 'DELETE', path, `Delete ${name} and all its jobs?`));
   const jobsOf = s => el('a', { href: `#/jobs?${new URLSearchParams({ queue: name, state: s })}` }, s);
-  main.append(el('h1', {}, 'Queue ', name), tools, unserved(q) ? el('p', { class: 'bad' }, 'Its due jobs wait and no live worker serves it. Start one: ', el('code', {}, `chancy worker --queue ${name} …`)) : '', holders.length ? held(holders) : '',
+  main.append(el('h1', {}, 'Queue ', name), tools, unserved(q) ? el('p', { class: 'bad' }, 'Its due jobs wait and no live worker serves it. Start one: ', el('code', {}, `chancy worker --queue ${shell(name)} …`)) : '',
+    q.state === 'paused' ? el('p', {}, 'Paused: nobody takes its jobs', q.settings?.resume_at ? [', until it resumes by itself ', when(q.settings.resume_at)] : '', q.workers === 0 ? '. No live worker serves it either.' : '.') : '', holders.length ? held(holders) : '',
     table('Now', queueColumns.slice(1), [q]), el('p', { class: 'row' }, 'Its jobs: ', ['pending', 'running', 'retrying', 'failed', 'succeeded'].map(jobsOf)),
     await charts(`queue:${name}`, `queue:${name}:pushed`, `queue:${name}:throughput`, `queue:${name}:failed`));
   if (q.settings) main.append(el('h2', {}, 'Settings'), el('dl', {}, Object.entries(q.settings).filter(([, v]) => v !== null).flatMap(([k, v]) => [el('dt', {}, k), el('dd', {}, typeof v === 'object' ? JSON.stringify(v) : String(v))])));
@@ -100,7 +103,7 @@ export async function workflow(main, query, again, id) {
   const w = await get(`/workflows/${id}`), tools = el('div', { class: 'row' });
   if (may('operator')) tools.append(w.status === 'running' ? button('Cancel', again, 'POST', `/workflows/${id}/cancel`) : ['failed', 'cancelled'].includes(w.status) ? button('Retry', again, 'POST', `/workflows/${id}/retry`) : '');
   main.append(el('h1', {}, w.name, ' ', state(w.status)), w.status === 'failed' ? el('p', { class: 'soft' }, 'If a step failed because of its payload, choose its job: there it runs again with other kwargs, and the workflow goes on.') : '', tools, graph(w.steps.slice(0, 300)), table('Steps', [['Step', s => s.step], ['State', s => state(s.state)], ['After', s => (Array.isArray(s.after) ? s.after : []).join(', ')],
-    ['Func', s => s.func], ['Job', s => s.job_id ? jobLink(s.job_id) : null, 'id'], ['Error', s => folded(s.error)]], w.steps.slice(0, 1000)));
+    ['Func', s => s.func, 'word'], ['Job', s => s.job_id ? jobLink(s.job_id) : null, 'id'], ['Error', s => s.state === 'succeeded' ? null : folded(s.error)]], w.steps.slice(0, 1000)));
 }
 
 export async function locks(main) {
