@@ -174,7 +174,7 @@ def actions(t):
 def mistakes(t, password):
     # What is not there says so.
     for page, title in (('job/00000000-0000-0000-0000-000000000000', 'Not found'), ('job/abc', 'That did not work'), ('queue/nosuch', 'Not found'), ('workflow/00000000-0000-0000-0000-000000000000', 'Not found'),
-                        ('jobs?state=fialed', 'That did not work'), ('nosuch', 'Not found')):
+                        ('jobs?state=fialed', 'That did not work'), ('nosuch', 'Not found'), ('constructor', 'Not found')):
         t.open(page, title)
         assert t.one('main .bad').text, page
     # A message is in sight wherever the page has been scrolled to.

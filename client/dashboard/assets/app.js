@@ -46,7 +46,7 @@ async function show(again = false, unasked = false) {
   frame(name);
   let page = el('div');
   try {
-    if (!(name in pages)) throw Object.assign(new Error(`There is no page ${path}.`), { status: 404 });
+    if (!Object.hasOwn(pages, name)) throw Object.assign(new Error(`There is no page ${path}.`), { status: 404 });
     await pages[name](page, new URLSearchParams(search), () => show(true), decodeURIComponent(rest.join('/')));
   } catch (e) {
     if (e.status === 401) { forget(); return login(); }
