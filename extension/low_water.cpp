@@ -54,7 +54,7 @@ struct level {
 struct queue_marks {
     int size;  // of the name; 0: unused
     char name[max_queue];
-    Oid jobs;
+    Oid jobs;  // the table's file: after a TRUNCATE there is another one, and nothing before any mark
     level known[levels];  // in the order of use
     int count;
     TimestampTz idle_since;  // the first of the fetches in a row with nothing left to do and the sleeper's mark in place (wakeup.cpp); 0: none
@@ -90,14 +90,14 @@ queue_marks &marks_of(table &jobs, bytes queue) {
     moved = true;
     queue_marks *oldest = marks;
     for (queue_marks &q : marks) {
-        if (q.size > 0 && q.jobs == RelationGetRelid(jobs.rel) && bytes{q.name, q.size} == queue) {
+        if (q.size > 0 && q.jobs == jobs.rel->rd_rel->relfilenode && bytes{q.name, q.size} == queue) {
             q.used = ++uses;
             return q;
         }
         if (q.used < oldest->used) oldest = &q;
     }
     *oldest = {};
-    oldest->jobs = RelationGetRelid(jobs.rel);
+    oldest->jobs = jobs.rel->rd_rel->relfilenode;
     oldest->size = queue.size;
     memcpy(oldest->name, queue.data, queue.size);
     oldest->used = ++uses;
